@@ -119,12 +119,15 @@ def main() -> None:
                 )
     worst = max(float(str(row["std"])) for row in conditions.values())
     print(f"largest standard deviation {worst:.4f} (bar {BAR}); load average at the beginning {load:.1f}")
+    cores = os.cpu_count()
     result = {
-        "scale": options.scale,
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-        "load_average": load,
-        "bar": BAR,
-        "conditions": conditions,
+        "title": "Noise of the kernel's score",
+        "what": (
+            f"optimize_kernel at {options.scale}, normalised score of repeated scorings, each with a fresh seed and "
+            f"fresh sandboxes, undisturbed and with a busy neighbour on the other core. Bar: standard deviation {BAR}."
+        ),
+        "machine": f"{cores}-core {platform.machine()} machine, Python {platform.python_version()}, load {load:.1f}",
+        "rows": [{"scored": label, **row} for label, row in conditions.items()],
     }
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(result, indent=1) + "\n")
