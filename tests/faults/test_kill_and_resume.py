@@ -52,8 +52,8 @@ def entries_of(folder: AttemptFolder) -> list[ScoreEntry]:
     return read_score_log(folder.score_log, tolerate_partial_tail=True)[0]
 
 
-def kill_after(process: subprocess.Popen[str], seconds: float, log_dir: Path) -> None:
-    """Waits until the attempt is under way, then `seconds` more, then kills without warning."""
+def kill_after(process: subprocess.Popen[str], seconds: float, log_dir: Path) -> bool:
+    """Waits until the attempt is under way, then `seconds` more, then kills without warning; False: it had ended."""
     deadline = time.monotonic() + 60
     while process.poll() is None and time.monotonic() < deadline:
         folder = folder_of(log_dir)
@@ -63,6 +63,7 @@ def kill_after(process: subprocess.Popen[str], seconds: float, log_dir: Path) ->
     time.sleep(seconds)
     process.send_signal(signal.SIGKILL)
     process.communicate()
+    return process.returncode == -signal.SIGKILL
 
 
 def check_campaign(tmp_path: Path, kills: int, seed: int) -> None:
@@ -77,8 +78,7 @@ def check_campaign(tmp_path: Path, kills: int, seed: int) -> None:
         used = 0.0
         while done < kills:
             process = start_run(log_dir, transcript)
-            kill_after(process, random_.uniform(0.0, LONGEST_S), log_dir)
-            done += 1
+            done += kill_after(process, random_.uniform(0.0, LONGEST_S), log_dir)
             folder = folder_of(log_dir)
             if folder is None:
                 continue

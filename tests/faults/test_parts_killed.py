@@ -61,11 +61,13 @@ def only(log_dir: Path) -> AttemptFolder:
     return AttemptFolder(plan.parent)
 
 
-def check_scorer_killed(tmp_path: Path, rounds: int, seed: int) -> None:
-    """Kills a scoring sandbox at a random moment of each round; the failure is ours, retried, and costs nothing."""
+def check_scorer_killed(tmp_path: Path, kills: int, seed: int) -> None:
+    """Kills scoring sandboxes at random moments, one a run; the failure is ours, retried, and costs nothing."""
     rng = random.Random(seed)
     transcript = write_transcript(tmp_path / "t.jsonl", [SCORE])
-    for number in range(rounds):
+    number = done = 0
+    while done < kills:
+        number += 1
         log_dir = tmp_path / f"run-{number}"
         process = start_run(log_dir, transcript)
         found = wait_for_sandboxes(process, 2)
@@ -74,6 +76,7 @@ def check_scorer_killed(tmp_path: Path, rounds: int, seed: int) -> None:
         victims = sandboxes(process)[1:]
         for victim in victims[-1:]:
             victim.send_signal(signal.SIGKILL)
+        done += len(victims[-1:])
         finish(process)
         entries, _ = read_score_log(only(log_dir).score_log)
         hint = f"seed={seed} round={number} killed={len(victims[-1:])}"
