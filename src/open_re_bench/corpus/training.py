@@ -61,7 +61,9 @@ def train_again(
         with Sandbox(spec) as sandbox:
             done = sandbox.run(["python3", "/opt/referee.py"], timeout=TIMEOUT_S, cwd="/home/agent")
             if done.code != 0:
-                raise InfrastructureError("training a language model failed", "run `re-bench doctor`")
+                words = done.stderr.decode(errors="replace").strip().splitlines() or [f"exit status {done.code}"]
+                reason = f"it took more than {TIMEOUT_S:.0f} s" if done.timed_out else words[-1]
+                raise InfrastructureError(f"training a language model failed: {reason}", "run `re-bench doctor`")
             return sandbox.read_file("model.safetensors", limit=LIMIT_BYTES)
 
 
@@ -76,7 +78,7 @@ def compare_losses(
     text = tokens(world, tokenizer, "rebuild", CHECK_TOKENS)
     found, expected = (next_token_loss(read_model(content, shape), shape, text) for content in (again, shipped))
     progress(f"loss {found:.3f}, shipped {expected:.3f}")
-    if abs(found - expected) > TOLERANCE:
+    if not abs(found - expected) <= TOLERANCE:  # also where a loss is not a number
         raise InfrastructureError(
             f"a model trained again has loss {found:.3f}, the shipped one {expected:.3f}",
             "report this with `re-bench doctor --json`",
