@@ -17,6 +17,7 @@ import statistics
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import inspect_ai
 from inspect_ai import Task
@@ -38,12 +39,12 @@ EXAMPLE = str(Path(__file__).parent.parent / "examples" / "sorting_network")
 SCALE = "test"
 RESULTS = Path(__file__).parent / "results" / "attempt_overhead.json"
 BUDGET_S = 600.0
-SHELL = {"say": "next", "tool": "bash", "arguments": {"command": "true"}}
-SCORE_TOOL = {"say": "how good?", "tool": "score", "arguments": {}}
-SCORE_COMMAND = {"say": "how good?", "tool": "bash", "arguments": {"command": "score"}}
+SHELL: dict[str, Any] = {"say": "next", "tool": "bash", "arguments": {"command": "true"}}
+SCORE_TOOL: dict[str, Any] = {"say": "how good?", "tool": "score", "arguments": {}}
+SCORE_COMMAND: dict[str, Any] = {"say": "how good?", "tool": "bash", "arguments": {"command": "score"}}
 
 
-def write(steps: list[dict[str, object]], path: Path) -> Path:
+def write(steps: list[dict[str, Any]], path: Path) -> Path:
     """A recording that `replay` plays."""
     path.write_text("\n".join(json.dumps(step) for step in steps) + "\n")
     return path

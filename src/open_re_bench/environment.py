@@ -205,7 +205,8 @@ class Judgement(BaseModel):
         details: Host-side diagnostics for the log (plain JSON), never shown where scores are hidden. ``build_s``
             is charged to the budget: seconds that the submission's own build step took.
         failure: Who caused it, when `raw` is None.
-        start_raw, reference_raw: Anchors measured in this very call (`Anchors.source == "measured"`).
+        start_raw, reference_raw: Anchors of this very call: measured in it (`Anchors.source == "measured"`), or
+            those of the set of hidden instances it scored on (``per_set``).
         comparability: Warnings that travel with the score ("reference without AVX-512", ...).
     """
 

@@ -69,11 +69,13 @@ class Anchors(Strict):
 
     Attributes:
         source: ``fixed`` (numbers below hold everywhere), ``measured`` (start and reference are timed in each
-            scoring call; the numbers below are what was seen on the described machine) or ``calibrated``
-            (`re-bench calibrate` measures them per machine; until then the numbers below are used, class local).
+            scoring call; the numbers below are what was seen on the described machine), ``calibrated``
+            (`re-bench calibrate` measures them per machine; until then the numbers below are used, class local) or
+            ``per_set`` (each fixed set of hidden instances has its own, and the scoring says which hold; the numbers
+            below are those of the final scoring's set).
     """
 
-    source: Literal["fixed", "measured", "calibrated"]
+    source: Literal["fixed", "measured", "calibrated", "per_set"]
     start: Anchor
     reference: Anchor
 

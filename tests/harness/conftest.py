@@ -67,7 +67,10 @@ def start_run(
 
 def finish(process: subprocess.Popen[str], timeout: float = 240) -> str:
     """Waits for a run and returns what it printed."""
-    output, _ = process.communicate(timeout=timeout)
+    try:
+        output, _ = process.communicate(timeout=timeout)
+    finally:
+        process.kill()  # one that hangs would hold its lease beyond this test
     assert process.returncode == 0, output[-3000:]
     assert "FAILED" not in output, output[-3000:]
     return output

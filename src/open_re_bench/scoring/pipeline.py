@@ -204,8 +204,8 @@ def _as_score(
 def anchors_in_force(bound: Environment, judgement: Judgement | None = None) -> tuple[float, float]:
     """Raw start and reference scores in force.
 
-    Measured in this call where the environment does so; else calibrated on this machine where that is asked for and
-    was done; else the declared ones.
+    Those of this very call where the environment tells them; else calibrated on this machine where that is asked for
+    and was done; else the declared ones.
     """
     anchors = bound.scale.anchors
     if anchors is None:
@@ -228,6 +228,8 @@ def reasons_for_local(bound: Environment, circumstances: Circumstances) -> list[
         reasons.append(f"smaller than the declared hardware ({scale.hardware})")
     if scale.anchors is not None and scale.anchors.source == "calibrated" and calibration.find(bound) is None:
         reasons.append("anchors not calibrated on this machine")
+    if bound.spec.simulated and circumstances.model_roles:
+        reasons.append("the anchors were measured with another model")
     missing = capability.detect().missing()
     if missing:
         reasons.append(f"isolation lacks: {', '.join(missing)}")

@@ -125,6 +125,7 @@ def test_a_whole_attempt_with_a_coder_behind_http(
     assert record.simulated is False
     assert record.model_roles == {"coder": CODER}
     assert record.receipt["model_roles"] == {"coder": CODER}
+    assert "the anchors were measured with another model" in record.receipt["why_local"]
     usage = log.samples[0].role_usage["coder"]
     assert usage.total_cost is not None
     assert usage.input_tokens > 36 * 50  # two scorings of 18 episodes at least

@@ -54,6 +54,7 @@ def score(submission: Submission, scoring: Scoring) -> Judgement:
         tally = {
             verdict.value: sum(found is verdict for found in verdicts) for verdict in Verdict if verdict in verdicts
         }
+        start, reference = _anchors(scoring, simulated=coder is None)
         used = [episodes.episode({"ticket": ticket}).meter for ticket, _ in jobs]
         return Judgement(
             raw=rate,
@@ -69,6 +70,8 @@ def score(submission: Submission, scoring: Scoring) -> Judgement:
                 "simulated": coder is None,
                 "coder": coder.name if coder is not None else "simulated",
             },
+            start_raw=start,
+            reference_raw=reference,
             comparability=(
                 "simulated coder: not a result with a language model"
                 if coder is None
@@ -77,6 +80,18 @@ def score(submission: Submission, scoring: Scoring) -> Judgement:
         )
     finally:
         episodes.close()
+
+
+def _anchors(scoring: Scoring, *, simulated: bool) -> tuple[float | None, float | None]:
+    """Raw start and reference of the deck in force; None where the declared ones hold.
+
+    Repeated scorings on a deck agree, but decks are not equally hard: a score is compared with what start and
+    reference reach on the same one. The declared anchors are those of the final deck.
+    """
+    scale = scoring.environment.scale
+    if scoring.final or not simulated or scale.anchors is None or scale.anchors.source != "per_set":
+        return None, None
+    return float(scale.constant("visible_start_raw")), float(scale.constant("visible_reference_raw"))
 
 
 class _Draw:
