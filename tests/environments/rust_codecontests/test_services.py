@@ -16,6 +16,7 @@ from open_re_bench.environments.rust_codecontests.score import score
 from open_re_bench.environments.rust_codecontests.scoring_door import ScoringDoor
 from open_re_bench.environments.rust_codecontests.services import open_services
 from open_re_bench.scoring.collection import collect_directory
+from open_re_bench.scoring.pipeline import anchors_in_force
 
 KIT = Path(registry.folder_of("rust_codecontests")) / "kit"
 START = KIT.parent / "start"
@@ -143,12 +144,16 @@ def scaffold(tmp_path: Path, text: str) -> Path:
 
 
 def test_start_scores_and_repeats(instance: Instance, tmp_path: Path) -> None:
-    """The starting scaffold is scored, twice alike whatever the scoring's seed; the final deck is another one."""
+    """The starting scaffold is scored, twice alike whatever the scoring's seed; each deck has its own anchors."""
     first = run_score(instance, START, tmp_path, seed=1)
     assert first.raw is not None
     assert first.details["simulated"] is True
     assert run_score(instance, START, tmp_path, seed=2).raw == first.raw
-    assert run_score(instance, START, tmp_path, seed=2, final=True).details != first.details
+    last = run_score(instance, START, tmp_path, seed=2, final=True)
+    assert last.details != first.details
+    # the start is worth nothing on either deck
+    assert anchors_in_force(instance.environment, first)[0] == pytest.approx(first.raw, abs=1e-3)
+    assert anchors_in_force(instance.environment, last)[0] == last.raw
 
 
 @pytest.mark.parametrize(
