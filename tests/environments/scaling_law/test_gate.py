@@ -70,6 +70,13 @@ def test_no_world_shares_its_seed_or_its_held_out_text(shipped):
     assert len({world["evaluation_seed"] for world in worlds}) == len(worlds)
 
 
+def test_every_shipped_world_is_accounted_for(shipped):
+    """No world ships that the published page does not name together with what the gate says of it."""
+    page = (ROOT / "docs" / "scaling-law-gate.md").read_text()
+    for path in shipped.rglob(truth.WORLD):
+        assert f"`{path.parent.relative_to(shipped).as_posix()}`" in page
+
+
 def test_the_gate_refuses_a_source_on_which_nothing_moves(shipped, gate, levels):
     """Tables in which the target looks like the cap, or in which the fit fails, are refused with the reason."""
     cells = table.read(shipped / SCORED / truth.RUNS)
