@@ -110,6 +110,10 @@ class Participant(Inhabited):
         used = self._group.cpu_ns() if self._group is not None else None
         return processes.tree_cpu_ns(self._pid) if used is None else used
 
+    def wants_to_run(self) -> bool:
+        """Whether anything of the participant runs, or would if the machine gave it a core; else it only waits."""
+        return processes.want_to_run(self._pid)
+
     def memory_peak(self) -> int | None:
         """Largest memory use of the participant so far in bytes; None where it is not counted."""
         return self._group.memory_peak() if self._group is not None else None

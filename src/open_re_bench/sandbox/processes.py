@@ -8,6 +8,7 @@ import time
 from open_re_bench.sandbox.channel import process_cpu_ns
 
 _STOPPED = frozenset("TtZX")  # stopped, traced, ended
+_WANTS_TO_RUN = frozenset("RD")  # runs, stands in line for a core, or waits for the disk
 _POLL_SECONDS = 0.0005
 TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 
@@ -56,19 +57,25 @@ def wait_stopped(pid: int, seconds: float) -> bool:
         False when some thread still was not stopped after `seconds` (it may keep waking itself).
     """
     deadline = time.monotonic() + seconds
-    while any(_running(process) for process in of_namespace(pid) if process != pid):
+    while any(_states(process) - _STOPPED for process in of_namespace(pid) if process != pid):
         if time.monotonic() > deadline:
             return False
         time.sleep(_POLL_SECONDS)
     return True
 
 
-def _running(pid: int) -> bool:
+def want_to_run(pid: int) -> bool:
+    """Whether any thread of the processes below process 1 of a namespace runs or would, if it were given a core."""
+    return any(_states(process) & _WANTS_TO_RUN for process in of_namespace(pid) if process != pid)
+
+
+def _states(pid: int) -> set[str]:
+    """States of a process's threads; none when it has just ended."""
+    states = set()
     try:
         for task in os.listdir(f"/proc/{pid}/task"):
             with open(f"/proc/{pid}/task/{task}/stat", "rb") as file:
-                if file.read().rpartition(b")")[2].split()[0].decode() not in _STOPPED:
-                    return True
+                states.add(file.read().rpartition(b")")[2].split()[0].decode())
     except (OSError, IndexError):
-        return False  # it has just ended
-    return False
+        return set()
+    return states

@@ -135,13 +135,18 @@ def refused(bound: Environment, message: str) -> Score:
 
 
 def _judge(instance: Instance, submission: Submission, seed: int, final: bool) -> Judgement:
+    from threadpoolctl import threadpool_limits
+
     module = registry.hook(instance.environment, "score")
     if module is None:
         raise UserError(f"{instance.environment.name} has no score.py", "restore the file")
     scratch = Path(tempfile.mkdtemp(prefix="open-re-bench-scoring-"))
     try:
         scoring = Scoring(instance=instance, seed=seed, scratch=scratch, final=final)
-        judgement: Judgement = module.score(submission, scoring)
+        # Linear algebra in several threads spins at every step: with more threads than free cores a scoring of seconds
+        # takes half an hour. Measured with two scorings at once on two busy cores.
+        with threadpool_limits(limits=1):
+            judgement: Judgement = module.score(submission, scoring)
         return judgement
     except UserError as error:
         return Judgement.invalid(f"the scorer could not run: {error}", Failure.INFRASTRUCTURE)

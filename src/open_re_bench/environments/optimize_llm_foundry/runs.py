@@ -33,10 +33,10 @@ PIDS = 128
 BUILT_LIMIT = 64_000_000  # bytes of the folder after build.sh, as a tar
 LOG_BYTES = 1_000_000
 MODEL_SLACK = 100_000  # bytes of a safetensors header beyond the tensors themselves
-WALL_PER_CPU = 20.0  # a run that gets less than this share of its core is taken to wait, not to be crowded out
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 OUTPUT_LIMIT = 1 << 16  # bytes of console output kept while it runs; nobody reads them
 POLL_S = 0.1  # between looks at the CPU time used so far
+IDLE = 0.1  # below this share of a core somebody who isn't in line for one is taken to wait
 REFEREE_WALL_S = 1800.0
 
 
@@ -159,8 +159,8 @@ def run(built: Built, job: Job, toolchain: Toolchain, limit_cpu_s: float, yardst
 class _Watch:
     """While open, ends the participant's processes when they have used too much CPU time, or when they only wait.
 
-    Wall time alone would punish a submission for a busy machine, so waiting means: more wall time than the limit
-    beyond `WALL_PER_CPU` times the CPU time used.
+    Wall time would punish a submission for a busy machine, so waiting is only what passes while nothing of it runs or
+    stands in line for a core; it may last as long as the CPU time may.
 
     Attributes:
         ended: Why the processes were ended; empty when they were not.
@@ -175,16 +175,19 @@ class _Watch:
         self.failure: Exception | None = None
 
     def _watch(self) -> None:
-        began = turn = time.monotonic()
-        before = self._sandbox.cpu_ns()
+        turn, waited_s = time.monotonic(), 0.0
+        before = last = self._sandbox.cpu_ns()
         while not self._over.wait(POLL_S):
+            now = self._sandbox.cpu_ns()
+            if now - last < IDLE * POLL_S * 1e9 and not self._sandbox.wants_to_run():
+                waited_s += POLL_S
+            last = now
             if self._yardstick is not None and time.monotonic() - turn > RUN_TURN_S:
                 self._change_turns(self._yardstick)
                 turn = time.monotonic()
-            used_s = (self._sandbox.cpu_ns() - before) / 1e9
-            if used_s > self._limit_s:
+            if (now - before) / 1e9 > self._limit_s:
                 self.ended = f"the run took longer than {self._limit_s:.0f} s of CPU time"
-            elif time.monotonic() - began - self._sandbox.frozen_seconds() > self._limit_s + WALL_PER_CPU * used_s:
+            elif waited_s > self._limit_s:
                 self.ended = "the run waited for something that did not happen"
             if self.ended:
                 self._sandbox.kill_participant()
