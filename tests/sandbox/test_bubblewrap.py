@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from open_re_bench.sandbox import (
@@ -123,9 +124,12 @@ def test_a_process_can_be_watched_and_stopped_from_outside(sandbox: Sandbox) -> 
         idle = process.cpu_ns()
         assert process.stdin is not None
         process.stdin.write(b"go\n")
-        time.sleep(0.3)
+        deadline = time.monotonic() + 30
+        while process.cpu_ns() <= idle + 20_000_000 and time.monotonic() < deadline:
+            time.sleep(0.02)
         process.signal(signal.SIGSTOP)
-        time.sleep(0.05)
+        while psutil.Process(process.pid).status() != psutil.STATUS_STOPPED and time.monotonic() < deadline:
+            time.sleep(0.02)
         used = process.cpu_ns()
         assert used > idle + 20_000_000
         time.sleep(0.2)
@@ -133,6 +137,24 @@ def test_a_process_can_be_watched_and_stopped_from_outside(sandbox: Sandbox) -> 
         assert Path(f"/proc/{process.pid}").exists()
         process.signal(signal.SIGKILL)
         assert process.wait(10).code == 128 + signal.SIGKILL
+
+
+def test_waiting_is_told_from_being_crowded_out(sandbox: Sandbox) -> None:
+    """Promise: whoever sleeps only waits; whoever computes wants to run, even while the machine gives it no core."""
+
+    def becomes(wanted: bool) -> bool:
+        deadline = time.monotonic() + 10
+        while sandbox.wants_to_run() is not wanted and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return sandbox.wants_to_run() is wanted
+
+    with sandbox.spawn(["sleep", "779"]):
+        assert becomes(False)
+        with sandbox.spawn(["sh", "-c", "while :; do :; done"]) as busy:
+            os.sched_setscheduler(busy.pid, os.SCHED_IDLE, os.sched_param(0))
+            assert becomes(True)
+            assert all(sandbox.wants_to_run() for _ in range(50))
+        assert becomes(False)
 
 
 def test_frozen_means_frozen(sandbox: Sandbox) -> None:

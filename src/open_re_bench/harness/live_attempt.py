@@ -110,6 +110,7 @@ class LiveAttempt:
         self._machine, self.on_scored = machine or Machine(), on_scored
         self._lock = asyncio.Lock()
         self._last_scored = -float("inf")
+        self.minimum_interval_s = instance.environment.spec.minimum_interval_s  # the attack kit does without
         self.closed = False
         self.serving = 0  # calls of metered services that are under way
 
@@ -154,7 +155,7 @@ class LiveAttempt:
             raise ServiceRefusal("the attempt has ended; nothing is scored any more")
         if self.ledger.paused:
             raise ServiceRefusal("the clock is stopped; start it again to score")
-        wait = self.environment.spec.minimum_interval_s - (time.monotonic() - self._last_scored)
+        wait = self.minimum_interval_s - (time.monotonic() - self._last_scored)
         if wait > 0:
             raise ServiceRefusal(f"the last scoring was too recent; ask again in {wait:.0f} s")
 
