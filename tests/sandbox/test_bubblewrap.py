@@ -154,6 +154,7 @@ def test_waiting_is_told_from_being_crowded_out(sandbox: Sandbox) -> None:
             os.sched_setscheduler(busy.pid, os.SCHED_IDLE, os.sched_param(0))
             assert becomes(True)
             assert all(sandbox.wants_to_run() for _ in range(50))
+            os.sched_setscheduler(busy.pid, os.SCHED_OTHER, os.sched_param(0))  # so that it can be ended
         assert becomes(False)
 
 
