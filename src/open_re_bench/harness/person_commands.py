@@ -22,6 +22,13 @@ NOTE_CHARACTERS = 4000
 COMMANDS = ("start", "stop", "status", "score", "submit", "note", "instructions")
 BUDGET = "budget"  # the desk's own
 STOPPED = "The clock is stopped and everything in the workshop stands still. `start` goes on."
+STATES = {
+    "paused": "The clock is stopped.",
+    "scoring": "A scoring is under way; the workshop stands still meanwhile.",
+    "waiting": "Waiting for the machine, which is not charged.",
+    "working": "The clock runs.",
+}
+"""What `status` says first, by `Ledger.state`."""
 
 
 class PersonCommands:
@@ -122,8 +129,7 @@ class PersonCommands:
         return f"{STOPPED} {self._session.budget_text()}"
 
     async def _status(self, _: str) -> str:
-        state = self._attempt.ledger.state
-        lines = [f"The clock {'is stopped' if state == 'paused' else 'runs'}. {self._session.budget_text()}"]
+        lines = [f"{STATES[self._attempt.ledger.state]} {self._session.budget_text()}"]
         if self._attempt.log.entries:
             lines.append(self._session.log_text())
         else:
