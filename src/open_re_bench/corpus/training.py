@@ -26,9 +26,6 @@ TOLERANCE = 0.05  # nats: other seeds of the same training differ by about 0.02
 TIMEOUT_S = 3600.0
 LIMIT_BYTES = 64_000_000
 CHECK_TOKENS = 65_537
-# OpenMP threads spin while they wait for each other. Where other work holds one of the cores, a small model's step then
-# costs ten times its CPU time (measured on 2 cores at load 10: 78 s against 7.6 s with threads that sleep).
-THREADS = {"OMP_WAIT_POLICY": "PASSIVE"}
 
 
 def train_again(
@@ -62,7 +59,7 @@ def train_again(
             ),
         )
         with Sandbox(spec) as sandbox:
-            done = sandbox.run(["python3", "/opt/referee.py"], timeout=TIMEOUT_S, cwd="/home/agent", env=THREADS)
+            done = sandbox.run(["python3", "/opt/referee.py"], timeout=TIMEOUT_S, cwd="/home/agent")
             if done.code != 0:
                 words = done.stderr.decode(errors="replace").strip().splitlines() or [f"exit status {done.code}"]
                 reason = f"it took more than {TIMEOUT_S:.0f} s" if done.timed_out else words[-1]
