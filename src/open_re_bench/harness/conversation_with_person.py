@@ -23,7 +23,7 @@ status        time used and left, scores so far
 score         score ~/solution
 note TEXT     a remark for the record
 instructions  the task
-submit        end the session; what lies in ~/solution counts
+submit        end the session; what lies in ~/solution is scored if it was not
 detach        leave; the clock stays as it is (or type Enter to go back to the terminal)"""
 WELCOME = """\
 {environment}. The clock is stopped until you type `start`.

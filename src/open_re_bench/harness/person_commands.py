@@ -163,4 +163,5 @@ class PersonCommands:
 
 def warning(left_s: float) -> str:
     """What a person is told when time runs short."""
-    return f"{messages.duration(left_s)} left. What lies in ~/solution at the end counts; score it in time."
+    left = messages.duration(left_s)
+    return f"{left} left. What lies in ~/solution at the end is scored if it was not; the task says which score counts."

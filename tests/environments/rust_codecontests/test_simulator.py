@@ -63,6 +63,13 @@ def test_it_needs_the_statement(coder: SimulatedCoder, subject: Subject) -> None
     assert bugs[0] > bugs[1]
 
 
+def test_programs_name_no_folder_of_the_host(farm: Farm, subject: Subject) -> None:
+    """A panic of a program of the farm names its source as the judge's sandbox does."""
+    binary = farm.binary(subject.one)
+    assert str(binary.parent).encode() not in binary.read_bytes()
+    assert b"/work/main.rs" in binary.read_bytes()
+
+
 def test_equal_decks_give_equal_answers(farm: Farm, subject: Subject) -> None:
     """Equal requests in equal decks are answered alike; repeating a request, or another deck, gives other answers."""
     first, second = SimulatedCoder(farm), SimulatedCoder(farm)

@@ -64,7 +64,9 @@ class Farm:
         if not target.exists():
             with tempfile.TemporaryDirectory(dir=self._folder, prefix="build-") as work:
                 (Path(work) / "main.rs").write_text(source)
-                command = [str(rust.rustc), *FLAGS, *BUILD_FLAGS, f"--out-dir={work}", f"{work}/main.rs"]
+                # a panic names the source file: as in the judge's sandbox, never a folder of the host
+                flags = [*FLAGS, *BUILD_FLAGS, f"--remap-path-prefix={work}=/work"]
+                command = [str(rust.rustc), *flags, f"--out-dir={work}", f"{work}/main.rs"]
                 done = subprocess.run(command, capture_output=True, text=True)
                 if done.returncode:
                     raise InfrastructureError(
