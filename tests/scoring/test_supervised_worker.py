@@ -103,7 +103,7 @@ def test_a_late_thread_is_stopped_before_the_output_is_read(
     start: Callable[..., tuple[SupervisedWorker, int]],
 ) -> None:
     """Replying first and computing later leaves the poison in place."""
-    worker, address = start("threading.Timer(0.01, work, (count,)).start()")
+    worker, address = start("threading.Timer(5.0, work, (count,)).start()")
     assert squares(worker, address).any()
 
 
@@ -168,9 +168,13 @@ def test_misdeeds_are_named(work: str, misdeed: Misdeed, start: Callable[..., tu
     A worker that replied too early may be stopped before it writes its second reply; it then waits for the next call.
     """
     worker, _ = start(work)
-    with pytest.raises(WorkerFailed) as failure:
+
+    def twice() -> None:
         for _ in range(2):
             worker.call(REQUEST.pack(1), 0.3)
+
+    with pytest.raises(WorkerFailed) as failure:
+        twice()
     assert failure.value.misdeed is misdeed
 
 
