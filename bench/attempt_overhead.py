@@ -2,7 +2,7 @@
 
     python bench/attempt_overhead.py [--attempts 8] [--scorings 20]     writes bench/results/attempt_overhead.json
 
-Scorings of the worked example (a sorting network at scale `test`) take milliseconds, so that nearly all of what is
+Scorings of `scaling_law` at scale `test` take milliseconds, so that nearly all of what is
 measured is ours. Attempts run one after another; the price of one is the slope between a run of one attempt and a run
 of many, so the start of Inspect counts in neither.
 """
@@ -28,14 +28,14 @@ from inspect_ai.log import EvalLog
 from inspect_ai.model import get_model
 from inspect_ai.tool import bash
 
-from open_re_bench import registry
+from open_re_bench import assets, registry
 from open_re_bench.conformance.subject import subject
 from open_re_bench.exemplars import Kind
 from open_re_bench.harness import attempt_folder
 from open_re_bench.harness.planning import plan_attempts
 from open_re_bench.running import runner
 
-EXAMPLE = str(Path(__file__).parent.parent / "examples" / "sorting_network")
+EXAMPLE = "scaling_law"  # the shortest scoring of all: an answer is compared with a table
 SCALE = "test"
 RESULTS = Path(__file__).parent / "results" / "attempt_overhead.json"
 BUDGET_S = 600.0
@@ -113,6 +113,7 @@ def main() -> None:
     parser.add_argument("--scorings", type=int, default=20)
     options = parser.parse_args()
     load, many = os.getloadavg()[0], options.attempts
+    assets.prepare(registry.environment(EXAMPLE, SCALE))
     with tempfile.TemporaryDirectory(prefix="orb-bench-") as directory:
         scratch = Path(directory)
         short = write([SHELL], scratch / "short.jsonl")
@@ -130,7 +131,7 @@ def main() -> None:
     rows = [
         {"what": "a sample of Inspect with sandbox local, unscored", "ms": plain * 1e3},
         {"what": "an attempt: sandbox, ledger, log, seal, final scoring", "ms": attempt * 1e3},
-        {"what": "a scoring by itself (this example's)", "ms": bare * 1e3},
+        {"what": "a scoring by itself", "ms": bare * 1e3},
         {"what": "the same through the score tool", "ms": tool * 1e3},
         {"what": "the same through the score command in a shell", "ms": command * 1e3},
     ]
@@ -138,7 +139,7 @@ def main() -> None:
         print(f"{row['what']:60} {row['ms']:8.1f} ms")
     machine = f"{os.cpu_count()}-core {platform.machine()} machine, Python {platform.python_version()}, load {load:.1f}"
     what = (
-        f"The worked example (sorting network) at scale {SCALE}, whose scoring is short; a recorded worker with one "
+        f"{EXAMPLE} at scale {SCALE}, whose scoring is short; a recorded worker with one "
         f"command; {many} attempts one after another less a single one; p50 of {options.scorings} scorings each."
     )
     table = {"title": "Price of an attempt and of a scoring", "what": what, "machine": machine, "rows": rows}

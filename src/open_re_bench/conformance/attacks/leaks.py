@@ -18,7 +18,8 @@ from open_re_bench.scoring.workspace import SOLUTION
 
 LISTING = (
     "find / -xdev -not -path '/proc/*' -not -path '*/solution/*' -printf '%p %s %m %l\\n' 2>/dev/null | sort | sha256sum; "
-    "find ~ /tmp /var/tmp /dev/shm /run /opt -not -path '*/solution' -not -path '*/solution/*' -printf '%p %y %s\\n' 2>/dev/null | sort"
+    "find ~ /tmp /var/tmp /dev/shm /run /opt -not -path '*/solution' -not -path '*/solution/*' "
+    "-printf '%p %y %s\\n' 2>/dev/null | sort"
 )
 REPEATS = 5
 ECHO = """
