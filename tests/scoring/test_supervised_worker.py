@@ -56,11 +56,12 @@ def start() -> Iterator[Callable[..., tuple[SupervisedWorker, int]]]:
         yield go
 
 
-def squares(worker: SupervisedWorker, address: int, count: int = 50) -> np.ndarray:
+def squares(worker: SupervisedWorker, address: int, count: int = 50, read_after_s: float = 0.0) -> np.ndarray:
     inputs = np.random.default_rng(1).integers(-1000, 1000, count)
     worker.write(address, inputs)
     worker.write(address + 8000, np.full(count, 7))
     worker.call(REQUEST.pack(count), 5.0)
+    time.sleep(read_after_s)
     out = np.empty(count, np.int64)
     worker.read_into(address + 8000, out)
     return out - inputs**2
@@ -103,8 +104,8 @@ def test_a_late_thread_is_stopped_before_the_output_is_read(
     start: Callable[..., tuple[SupervisedWorker, int]],
 ) -> None:
     """Replying first and computing later leaves the poison in place."""
-    worker, address = start("threading.Timer(5.0, work, (count,)).start()")
-    assert squares(worker, address).any()
+    worker, address = start("threading.Timer(0.5, work, (count,)).start()")
+    assert squares(worker, address, read_after_s=1.0).any()  # had it not been stopped, it would have computed by now
 
 
 def test_nothing_runs_between_requests(start: Callable[..., tuple[SupervisedWorker, int]]) -> None:

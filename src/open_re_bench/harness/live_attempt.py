@@ -93,6 +93,7 @@ class LiveAttempt:
         ledger: The budget ledger.
         machine: How it shares the machine, so that timed scorings meet a quiet one.
         on_scored: Called with each new log entry (the Inspect log mirrors them).
+        minimum_interval_s: Seconds between two scorings; the environment's, but the attack kit does without.
     """
 
     def __init__(
@@ -110,7 +111,7 @@ class LiveAttempt:
         self._machine, self.on_scored = machine or Machine(), on_scored
         self._lock = asyncio.Lock()
         self._last_scored = -float("inf")
-        self.minimum_interval_s = instance.environment.spec.minimum_interval_s  # the attack kit does without
+        self.minimum_interval_s = instance.environment.spec.minimum_interval_s
         self.closed = False
         self.serving = 0  # calls of metered services that are under way
 

@@ -8,7 +8,8 @@ import time
 from open_re_bench.sandbox.channel import process_cpu_ns
 
 _STOPPED = frozenset("TtZX")  # stopped, traced, ended
-_WANTS_TO_RUN = frozenset("RD")  # runs, stands in line for a core, or waits for the disk
+# Runs or stands in line for a core. Not D: whoever made a child with vfork is in it for as long as the child sleeps.
+_WANTS_TO_RUN = frozenset("R")
 _POLL_SECONDS = 0.0005
 TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 
