@@ -17,6 +17,7 @@ block = ctypes.create_string_buffer(4096)
 print(ctypes.addressof(block), flush=True)
 sys.stdin.readline()
 print(block.raw[:8].hex(), flush=True)
+sys.stdin.readline()  # stays until its input is closed
 """
 
 
