@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from open_re_bench.conformance.attacks.rig import VERDICT, Rig, rig
+from open_re_bench.conformance.attacks.rig import VERDICT, rig
 from open_re_bench.conformance.check import Check, require
 from open_re_bench.conformance.subject import Subject
 from open_re_bench.environment import Environment
@@ -28,6 +28,7 @@ true
 """
 Change = Callable[[list[dict[str, Any]]], None]
 BETTER = 7.5
+HONEST = "honest-attempt"  # below the subject's workspace: log directory of the attempt that forgeries start from
 
 
 def checks(environment: Environment) -> list[Check]:
@@ -59,15 +60,24 @@ def _inside(subject: Subject) -> str:
         return f"{record.scorings} scorings, records agree"
 
 
-def _honest(attacked: Rig) -> AttemptFolder:
-    """The attempt's folder after two scorings and the end."""
-    attacked.score()
-    attacked.shell('touch -d @0 "$F"')
-    attacked.score()
-    attacked.finalise()
-    outcome = regrade(attacked.folder, rescore=False, bound=attacked.subject.environment)
-    require(outcome.verdict is Verdict.AGREES, f"before any change: {outcome.problems}")
-    return attacked.folder
+def _honest(subject: Subject) -> AttemptFolder:
+    """An attempt's folder after two scorings and the end, for one forgery: a copy, so that a slow scorer runs once."""
+    made = subject.workspace / HONEST
+    if not made.exists():
+        with rig(subject) as attacked:
+            attacked.score()
+            attacked.shell('touch -d @0 "$F"')
+            attacked.score()
+            attacked.finalise()
+            outcome = regrade(attacked.folder, rescore=False, bound=subject.environment)
+            require(outcome.verdict is Verdict.AGREES, f"before any change: {outcome.problems}")
+            copied = subject.new_folder("honest")
+            shutil.copytree(attacked.folder.root.parent.parent, copied, symlinks=True)
+            copied.rename(made)  # whole or not at all
+    log_dir = subject.new_folder("forged")
+    shutil.copytree(made, log_dir, symlinks=True)
+    (root,) = (log_dir / "attempts").iterdir()
+    return AttemptFolder(root)
 
 
 def records_of(folder: AttemptFolder) -> list[dict[str, Any]]:
@@ -171,55 +181,52 @@ RESULTS: dict[str, dict[str, Any]] = {
 }
 
 
-def _tampered(attacked: Rig) -> str:
-    outcome = regrade(attacked.folder, rescore=False, bound=attacked.subject.environment)
+def _tampered(subject: Subject, folder: AttemptFolder) -> str:
+    outcome = regrade(folder, rescore=False, bound=subject.environment)
     require(outcome.verdict is Verdict.TAMPERED, f"not found: {outcome.verdict}")
     return outcome.problems[0]
 
 
 def _edited(subject: Subject, change: Change, relink: bool) -> str:
-    with rig(subject) as attacked:
-        folder = _honest(attacked)
-        records = records_of(folder)
-        change(records)
-        rewrite(folder, records, relink)
-        return _tampered(attacked)
+    folder = _honest(subject)
+    records = records_of(folder)
+    change(records)
+    rewrite(folder, records, relink)
+    return _tampered(subject, folder)
 
 
 def _result(subject: Subject, fields: dict[str, Any]) -> str:
-    with rig(subject) as attacked:
-        folder = _honest(attacked)
-        data = json.loads(folder.result_file.read_text())
-        require(any(data[key] != value for key, value in fields.items()), "the forgery changes nothing")
-        folder.result_file.write_text(json.dumps(data | fields))
-        return _tampered(attacked)
+    folder = _honest(subject)
+    data = json.loads(folder.result_file.read_text())
+    require(any(data[key] != value for key, value in fields.items()), "the forgery changes nothing")
+    folder.result_file.write_text(json.dumps(data | fields))
+    return _tampered(subject, folder)
 
 
 def _swapped(subject: Subject) -> str:
-    with rig(subject) as attacked:
-        folder = _honest(attacked)
-        digest = next(entry["entry"]["submission"] for entry in records_of(folder))
-        stored = folder.submissions / digest
-        shutil.rmtree(stored)
-        stored.mkdir()
-        (stored / attacked.first.replace("/", "_")).write_text("another submission\n")
-        return _tampered(attacked)
+    folder = _honest(subject)
+    digest = next(entry["entry"]["submission"] for entry in records_of(folder))
+    stored = folder.submissions / digest
+    shutil.rmtree(stored)
+    stored.mkdir()
+    first = subject.environment.spec.submission.required[0]
+    (stored / first.replace("/", "_")).write_text("another submission\n")
+    return _tampered(subject, folder)
 
 
 def _whole_chain(subject: Subject) -> str:
     """Who holds all files can relink everything around a better number: only scoring again tells."""
-    with rig(subject) as attacked:
-        folder = _honest(attacked)
-        records = records_of(folder)
-        for record in records:
-            record["entry"].update(normalised=BETTER)
-        rewrite(folder, records, relink=True)
-        data = json.loads(folder.result_file.read_text())
-        for scoring in data["trace"]:
-            scoring["normalised"] = BETTER
-        folder.result_file.write_text(json.dumps(data | {"normalised": BETTER, "best_logged_normalised": BETTER}))
-        blind = regrade(folder, rescore=False, bound=subject.environment)
-        require(blind.verdict is Verdict.AGREES, f"the forgery is not even consistent: {blind.problems}")
-        outcome = regrade(folder, bound=subject.environment)
-        require(outcome.verdict is Verdict.DIFFERS, f"not found: {outcome.verdict} {outcome.problems}")
-        return outcome.problems[-1]
+    folder = _honest(subject)
+    records = records_of(folder)
+    for record in records:
+        record["entry"].update(normalised=BETTER)
+    rewrite(folder, records, relink=True)
+    data = json.loads(folder.result_file.read_text())
+    for scoring in data["trace"]:
+        scoring["normalised"] = BETTER
+    folder.result_file.write_text(json.dumps(data | {"normalised": BETTER, "best_logged_normalised": BETTER}))
+    blind = regrade(folder, rescore=False, bound=subject.environment)
+    require(blind.verdict is Verdict.AGREES, f"the forgery is not even consistent: {blind.problems}")
+    outcome = regrade(folder, bound=subject.environment)
+    require(outcome.verdict is Verdict.DIFFERS, f"not found: {outcome.verdict} {outcome.problems}")
+    return outcome.problems[-1]
