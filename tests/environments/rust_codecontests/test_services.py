@@ -12,6 +12,8 @@ import pytest
 
 from open_re_bench import assets, registry
 from open_re_bench.environment import Environment, Failure, Instance, Scoring, ServiceRefusal, normalise
+from open_re_bench.environments.rust_codecontests.episodes import CHECK_CPU_S, MAX_INPUT_BYTES
+from open_re_bench.environments.rust_codecontests.judge import MAX_INPUTS
 from open_re_bench.environments.rust_codecontests.score import score
 from open_re_bench.environments.rust_codecontests.scoring_door import ScoringDoor
 from open_re_bench.environments.rust_codecontests.services import open_services
@@ -67,6 +69,44 @@ def test_tokens_per_problem_are_limited(services: dict) -> None:  # type: ignore
     ]
     assert statuses[0] == 200
     assert statuses[-1] == 429
+
+
+def test_a_call_of_the_model_sets_its_worst_case_aside(services: dict, environment: Environment) -> None:  # type: ignore[type-arg]
+    """What may need more than is left costs nothing and is refused; what an answer did not use comes back."""
+    opened = services["judge"]({"op": "open", "problem": 0, "draw": 0})
+    per_problem = int(environment.scale.constant("tokens_per_problem"))
+
+    def ask(**more: object) -> dict:  # type: ignore[type-arg]
+        return services["model"]({"ticket": opened["ticket"], "body": body("hi", **more)})  # type: ignore[no-any-return]
+
+    refused = ask(n=8, max_tokens=per_problem // 8)
+    assert (refused["status"], refused["body"]["error"]["code"]) == (429, "insufficient_quota")
+    answered = ask(n=7, max_tokens=per_problem // 8)
+    assert answered["status"] == 200
+    assert answered["body"]["budget"]["tokens_left"] == per_problem - answered["body"]["usage"]["total_tokens"]
+    assert answered["body"]["usage"]["total_tokens"] < 1000
+
+
+@pytest.mark.parametrize(
+    ("inputs", "named"),
+    [([""] * (MAX_INPUTS + 1), str(MAX_INPUTS)), (["x" * MAX_INPUT_BYTES, "y"], str(MAX_INPUT_BYTES)), ("text", "")],
+)
+def test_calls_of_the_judge_have_a_size(services: dict, inputs: object, named: str) -> None:  # type: ignore[type-arg]
+    """Too many inputs, or too large ones, are refused by a sentence that names the limit."""
+    ticket = services["judge"]({"op": "open", "problem": 0, "draw": 0})["ticket"]
+    with pytest.raises(ServiceRefusal, match=named):
+        services["judge"]({"ticket": ticket, "op": "run", "source": "fn main() {}", "inputs": inputs})
+
+
+def test_time_of_the_judge_is_limited(services: dict, environment: Environment) -> None:  # type: ignore[type-arg]
+    """Every call has its price, and there is an end of it for a problem."""
+    ticket = services["judge"]({"op": "open", "problem": 0, "draw": 0})["ticket"]
+    check = {"ticket": ticket, "op": "check", "source": "fn main() {}"}
+    checks = round(environment.scale.constant("judge_cpu_s_per_problem") / CHECK_CPU_S)
+    for _ in range(checks):
+        services["judge"](dict(check))
+    with pytest.raises(ServiceRefusal, match="used up"):
+        services["judge"](dict(check))
 
 
 @pytest.mark.parametrize("request_", [{}, {"ticket": "guess"}, {"ticket": "guess", "op": "run", "source": 5}])
@@ -202,14 +242,13 @@ async def generate_solution(client, problem):
     try:
         await ask("judge", {"op": "grade", "ticket": problem["id"], "source": "fn main() {}"}); found.append("grade")
     except CoderError: pass
-    return json.dumps(found) if found else "fn main() { let x: () = 5; }"
+    return "fn main() {}" if found else "fn main() { let x: () = 5; }"
 """
     judgement = run_score(instance, scaffold(tmp_path, text), tmp_path)
     assert judgement.raw == 0.0
     verdicts = judgement.details["verdicts"]
     assert isinstance(verdicts, dict)
-    # had it found anything, the answer would be a compile error of another kind; see the diagnostics in the cache
-    assert set(verdicts) == {"CE"}
+    assert set(verdicts) == {"CE"}, "it found something: then it answers with a program that compiles"
     scale = instance.environment.scale
     assert scale.anchors is not None
     assert normalise(judgement.raw, scale.anchors.start.raw, scale.anchors.reference.raw) == 0.0

@@ -30,7 +30,9 @@ from open_re_bench.scoring.chat import Coder, Meter, serve
 MODEL_NAMES = frozenset({"coder"})
 DIFFICULTIES = (-0.6, -0.1, 0.4)  # of the draws of a problem, in turns: easy, middling, hard
 SHOWN_OUTPUT = 20_000  # bytes of a program's output that a scaffold gets back
+SHOWN_ERRORS = 2000  # the same of its error output
 MAX_INPUT_BYTES = 3_000_000
+CHECK_CPU_S, RUN_CPU_S = 0.05, 0.2  # of the judge's time: what a call costs whether or not the compiler had to work
 
 
 @dataclass
@@ -125,7 +127,7 @@ class Episodes:
         if not isinstance(source, str):
             raise ServiceRefusal("source must be text")
         if op == "check":
-            self._charge(episode, 0.05)
+            self._charge(episode, CHECK_CPU_S)
             checked = self.judge.check(source)
             return {"compiled": checked.ok, "diagnostics": checked.diagnostics, "runs": []}
         inputs = request.get("inputs")
@@ -134,7 +136,7 @@ class Episodes:
         texts = [str(text).encode() for text in inputs]
         if sum(map(len, texts)) > MAX_INPUT_BYTES:
             raise ServiceRefusal(f"inputs may have {MAX_INPUT_BYTES} bytes in all")
-        self._charge(episode, 0.2)
+        self._charge(episode, RUN_CPU_S)
         # a slow program would spend the machine's time on every further input
         done = self.judge.execute(source, texts, episode.posed.limits, lambda _, run: run.verdict is Verdict.TLE)
         self._charge(episode, sum(run.cpu_s for run in done.runs))
@@ -142,7 +144,7 @@ class Episodes:
             {
                 "verdict": run.verdict.value,
                 "stdout": run.stdout[:SHOWN_OUTPUT].decode(errors="replace"),
-                "stderr": run.stderr[:2000].decode(errors="replace"),
+                "stderr": run.stderr[:SHOWN_ERRORS].decode(errors="replace"),
                 "cpu_s": round(run.cpu_s, 3),
             }
             for run in done.runs

@@ -26,6 +26,7 @@ HERE = Path(__file__).parent
 MAX_TOKENS = 10**9  # over a whole scoring; the budget per problem is what binds
 VISIBLE_DECK, FINAL_DECK = "visible", "deck3"
 """Names of decks: of the scorings during an attempt, and of the final one."""
+SCAFFOLD_MEMORY_MB, SCAFFOLD_PIDS, SCAFFOLD_DISK_MB = 2048, 128, 256  # of a round's sandbox
 UNUSABLE = 3  # exit code of worker.py: the submission has no usable generate_solution
 
 
@@ -123,7 +124,12 @@ class _Draw:
                 Bind(source=HERE / "kit", target="/opt/kit"),
             )
             spec = SandboxSpec(
-                toolchain=toolchain, memory_mb=2048, pids=128, disk_mb=256, door=door_folder, binds=binds
+                toolchain=toolchain,
+                memory_mb=SCAFFOLD_MEMORY_MB,
+                pids=SCAFFOLD_PIDS,
+                disk_mb=SCAFFOLD_DISK_MB,
+                door=door_folder,
+                binds=binds,
             )
             problems = json.dumps([self._episodes.describe(ticket) for ticket in self._order]).encode()
             with ScoringDoor(door_folder, services) as door, Sandbox(spec) as sandbox:
