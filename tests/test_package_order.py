@@ -10,13 +10,14 @@ import open_re_bench
 ROOT = Path(open_re_bench.__file__).parent
 # Each package and what it may not import, directly.
 ABOVE = {
-    "sandbox": {"scoring", "harness", "agents", "running", "cli", "analysis", "report"},
-    "scoring": {"harness", "agents", "running", "cli", "analysis", "report"},
-    "harness": {"agents", "running", "cli", "analysis", "report"},
+    "sandbox": {"scoring", "harness", "people", "agents", "running", "cli", "analysis", "report"},
+    "scoring": {"harness", "people", "agents", "running", "cli", "analysis", "report"},
+    "harness": {"people", "agents", "running", "cli", "analysis", "report"},
+    "people": {"agents", "running", "cli", "analysis", "report"},
     "agents": {"running", "cli", "analysis", "report"},
     "running": {"cli", "analysis", "report"},
-    "analysis": {"harness", "agents", "running", "cli", "report"},
-    "report": {"agents", "running", "cli"},
+    "analysis": {"harness", "people", "agents", "running", "cli", "report"},
+    "report": {"people", "agents", "running", "cli"},
 }
 
 

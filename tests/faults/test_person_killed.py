@@ -11,16 +11,16 @@ from pathlib import Path
 import pytest
 
 from open_re_bench.analysis.logs import load
-from open_re_bench.harness import recording
 from open_re_bench.harness.attempt_folder import AttemptFolder
 from open_re_bench.harness.door import door_directory
 from open_re_bench.harness.ledger import HEARTBEAT_S, LedgerTotals
-from open_re_bench.harness.person import PersonFolder, SessionEvent
 from open_re_bench.harness.place import directory_of
 from open_re_bench.harness.regrade import Verdict, regrade
+from open_re_bench.people import recording
+from open_re_bench.people.person import PersonFolder, SessionEvent
 from open_re_bench.scoring.score_log import read as read_score_log
 
-from ..harness.sessions import attach, attempt_in, harness
+from ..people.sessions import attach, attempt_in, harness
 
 PAUSE_S = 2.0
 DEAD_S = 1.0

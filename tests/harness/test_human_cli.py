@@ -14,7 +14,7 @@ from inspect_ai.log import list_eval_logs, read_eval_log
 
 from open_re_bench.attempt import AttemptRecord
 
-from .terminal_driver import Typist
+from ..people.terminal_driver import Typist
 
 INSPECT = str(Path(sys.executable).parent / "inspect")
 LOGIN_S = 120.0

@@ -10,11 +10,11 @@ from inspect_ai.agent import Agent, AgentState, agent
 from inspect_ai.util import sandbox
 
 from open_re_bench.errors import UserError
-from open_re_bench.harness import desk as desks
-from open_re_bench.harness.desk_link import Link
-from open_re_bench.harness.person import PersonFolder
-from open_re_bench.harness.person_commands import PersonCommands
 from open_re_bench.harness.session import current_session
+from open_re_bench.people import desk as desks
+from open_re_bench.people.commands import PersonCommands
+from open_re_bench.people.desk_link import Link
+from open_re_bench.people.person import PersonFolder
 from open_re_bench.sandbox.provider import BwrapSandbox
 
 

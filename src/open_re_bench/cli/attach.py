@@ -20,10 +20,10 @@ def command(context: click.Context, attempt: Path) -> None:
 
     Example: re-bench attach logs/attempts/optimize_kernel-cpu-p3f9a1c-5d2e-1
     """
-    from open_re_bench.harness import attach_client
     from open_re_bench.harness.attempt_folder import AttemptFolder
-    from open_re_bench.harness.person import PersonFolder
     from open_re_bench.harness.place import socket_of
+    from open_re_bench.people import attach_client
+    from open_re_bench.people.person import PersonFolder
 
     person = PersonFolder(AttemptFolder(attempt.resolve()))
     record = person.read()

@@ -100,8 +100,9 @@ def _plan(
     proctored: str | None,
 ) -> AttemptFolder:
     from open_re_bench.cli.selection import ensure_prepared, one
-    from open_re_bench.harness import attempt_folder, person, proctoring
+    from open_re_bench.harness import attempt_folder
     from open_re_bench.harness.planning import parse_budget, plan_attempts
+    from open_re_bench.people import person, proctoring
 
     environment = one(name, None, scale)
     pseudonym = person.pseudonym(participant)
@@ -131,7 +132,7 @@ def _plan(
 
 def _person_attempt(path: Path) -> AttemptFolder:
     from open_re_bench.harness.attempt_folder import AttemptFolder
-    from open_re_bench.harness.person import PersonFolder
+    from open_re_bench.people.person import PersonFolder
 
     folder = AttemptFolder(path.resolve())
     PersonFolder(folder).read()
@@ -146,7 +147,7 @@ def _unfinished(folder: AttemptFolder) -> AttemptFolder:
 
 def _ask_here(folder: AttemptFolder) -> None:
     from open_re_bench.harness.attempt_folder import now_text
-    from open_re_bench.harness.person import QUESTIONS, PersonFolder
+    from open_re_bench.people.person import QUESTIONS, PersonFolder
 
     person = PersonFolder(folder)
     answers = person.questionnaire()
@@ -164,7 +165,7 @@ def _ask_here(folder: AttemptFolder) -> None:
 
 
 def _redact(folder: AttemptFolder, texts: tuple[str, ...], as_json: bool) -> None:
-    from open_re_bench.harness import privacy
+    from open_re_bench.people import privacy
 
     if not texts or any(not text for text in texts):
         raise UserError("nothing to redact", "give --text TEXT, once or repeatedly")
@@ -176,7 +177,7 @@ def _redact(folder: AttemptFolder, texts: tuple[str, ...], as_json: bool) -> Non
 
 
 def _delete(folder: AttemptFolder, only_recordings: bool, yes: bool, as_json: bool) -> None:
-    from open_re_bench.harness import privacy
+    from open_re_bench.people import privacy
 
     what = "what its terminals showed" if only_recordings else "files, scores, logs and submissions"
     if not yes and not click.confirm(f"delete {what} of {folder.root.name} for good?", err=True):

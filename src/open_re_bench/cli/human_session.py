@@ -12,11 +12,11 @@ from open_re_bench.cli.console import emit_json, note, number
 from open_re_bench.cli.live_table import LiveTable, where
 from open_re_bench.cli.run import say_results, write_report
 from open_re_bench.errors import ExitCode, InfrastructureError
-from open_re_bench.harness import desk as desks
-from open_re_bench.harness import proctoring
 from open_re_bench.harness.attempt_folder import AttemptFolder
 from open_re_bench.harness.messages import duration
-from open_re_bench.harness.person import PersonFolder
+from open_re_bench.people import desk as desks
+from open_re_bench.people import proctoring
+from open_re_bench.people.person import PersonFolder
 from open_re_bench.registry import environment as bound_environment
 from open_re_bench.running import runner
 

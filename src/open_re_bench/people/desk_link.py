@@ -11,7 +11,7 @@ from enum import Enum
 from typing import Any
 
 from open_re_bench.environment import ServiceRefusal
-from open_re_bench.harness.person_commands import PersonCommands
+from open_re_bench.people.commands import PersonCommands
 from open_re_bench.sandbox import Sandbox
 
 _KEPT: set[asyncio.Task[None]] = set()  # an event loop holds its tasks weakly

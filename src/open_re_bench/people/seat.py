@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 
-from open_re_bench.harness.attach_client import CHUNK, DEFAULT_SIZE, EXIT, HELLO, INPUT, OUTPUT, WINDOW, Unpacker, pack
+from open_re_bench.people.attach_client import CHUNK, DEFAULT_SIZE, EXIT, HELLO, INPUT, OUTPUT, WINDOW, Unpacker, pack
 
 GREETING_S = 10.0
 MAX_SIDE = 1000  # rows or columns; a window is not larger

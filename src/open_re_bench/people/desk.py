@@ -22,16 +22,16 @@ from typing import Any
 
 from open_re_bench.environment import ServiceRefusal
 from open_re_bench.errors import InfrastructureError, UserError
-from open_re_bench.harness import attach_client
-from open_re_bench.harness.conversation_with_person import converse
-from open_re_bench.harness.desk_link import Link, Phase
 from open_re_bench.harness.messages import duration
-from open_re_bench.harness.person import PersonFolder
-from open_re_bench.harness.person_commands import warning
 from open_re_bench.harness.place import CLIENT, SOCKET, directory_of
-from open_re_bench.harness.recording import Recording
-from open_re_bench.harness.seat import Seat
-from open_re_bench.harness.terminal import Terminal
+from open_re_bench.people import attach_client
+from open_re_bench.people.commands import warning
+from open_re_bench.people.conversation import converse
+from open_re_bench.people.desk_link import Link, Phase
+from open_re_bench.people.person import PersonFolder
+from open_re_bench.people.recording import Recording
+from open_re_bench.people.seat import Seat
+from open_re_bench.people.terminal import Terminal
 
 WARNINGS_S = (1800.0, 600.0, 300.0, 60.0)  # of budget left
 WATCH_S = 0.5

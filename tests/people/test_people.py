@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from open_re_bench.cli import main
-from open_re_bench.harness import proctoring, recording
-from open_re_bench.harness.person import SELF_ADMINISTERED, PersonFolder
 from open_re_bench.harness.place import directory_of
+from open_re_bench.people import proctoring, recording
+from open_re_bench.people.person import SELF_ADMINISTERED, PersonFolder
 from open_re_bench.scoring.score_log import read as read_score_log
 
 from .sessions import COMMAND, attach, attempt_in, harness

@@ -13,7 +13,7 @@ import struct
 import termios
 from collections.abc import Awaitable, Callable
 
-from open_re_bench.harness.recording import Recording
+from open_re_bench.people.recording import Recording
 from open_re_bench.sandbox import Sandbox
 from open_re_bench.sandbox.channel import Process
 

@@ -7,9 +7,9 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from open_re_bench.harness import recording
 from open_re_bench.harness.attempt_folder import AttemptFolder
-from open_re_bench.harness.person import PersonFolder
+from open_re_bench.people import recording
+from open_re_bench.people.person import PersonFolder
 from open_re_bench.scoring import score_log
 
 

@@ -14,8 +14,8 @@ from open_re_bench.harness import messages
 from open_re_bench.harness.attempt_folder import now_text
 from open_re_bench.harness.door import Handler
 from open_re_bench.harness.ledger import Ledger
-from open_re_bench.harness.person import PersonFolder, SessionEvent
 from open_re_bench.harness.session import Session
+from open_re_bench.people.person import PersonFolder, SessionEvent
 from open_re_bench.scoring.workspace import task_text
 
 NOTE_CHARACTERS = 4000

@@ -8,8 +8,8 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from open_re_bench.harness import recording
-from open_re_bench.harness.recording import Recording
+from open_re_bench.people import recording
+from open_re_bench.people.recording import Recording
 
 
 def record(file: Path, *pieces: bytes) -> Path:

@@ -19,19 +19,19 @@ import pytest
 
 from open_re_bench import assets, registry
 from open_re_bench.errors import UserError
-from open_re_bench.harness import desk, proctoring, recording
-from open_re_bench.harness import person as people
 from open_re_bench.harness.attempt_folder import AttemptFolder, create
-from open_re_bench.harness.desk import Desk
-from open_re_bench.harness.desk_link import Link
 from open_re_bench.harness.ledger import Ledger
 from open_re_bench.harness.live_attempt import LiveAttempt
-from open_re_bench.harness.person import PersonFolder, PersonRecord
-from open_re_bench.harness.person_commands import PersonCommands
 from open_re_bench.harness.planning import plan_attempts
 from open_re_bench.harness.quiet import QuietMachine
 from open_re_bench.harness.session import Session
 from open_re_bench.harness.workshop import CountedFreeze, workshop_for
+from open_re_bench.people import desk, proctoring, recording
+from open_re_bench.people import person as people
+from open_re_bench.people.commands import PersonCommands
+from open_re_bench.people.desk import Desk
+from open_re_bench.people.desk_link import Link
+from open_re_bench.people.person import PersonFolder, PersonRecord
 from open_re_bench.sandbox import Sandbox, SandboxSpec
 from open_re_bench.sandbox.provider import BwrapSandbox
 from open_re_bench.scoring import instances
@@ -81,7 +81,7 @@ class Sitting:
         asyncio.run_coroutine_threadsafe(self.begin(), self.loop).result(30)
 
     def attach(self, user: str | None = None) -> Typist:
-        command = [sys.executable, "-m", "open_re_bench.harness.attach_client", str(self.desk.socket)]
+        command = [sys.executable, "-m", "open_re_bench.people.attach_client", str(self.desk.socket)]
         if user is not None:
             command = ["runuser", "-u", user, "--", "sh", "-c", proctoring.forced_command(self.desk.directory)]
         return Typist(command)
@@ -299,7 +299,7 @@ def test_what_decides_an_attempt_is_hidden_from_the_login_user() -> None:
 
 def test_the_client_needs_nothing_of_ours(tmp_path: Path) -> None:
     """Promise: the login user's copy runs on the system's Python alone and says what is wrong in one line."""
-    from open_re_bench.harness import attach_client
+    from open_re_bench.people import attach_client
 
     copy = tmp_path / "attach"
     copy.write_text(Path(attach_client.__file__).read_text())

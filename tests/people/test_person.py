@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from open_re_bench.errors import UserError
-from open_re_bench.harness import person, privacy, recording
 from open_re_bench.harness.attempt_folder import AttemptFolder, AttemptPlan, create, now_text
-from open_re_bench.harness.person import QUESTIONS, PersonFolder, PersonRecord, Questionnaire, SessionEvent
-from open_re_bench.harness.recording import Recording
+from open_re_bench.people import person, privacy, recording
+from open_re_bench.people.person import QUESTIONS, PersonFolder, PersonRecord, Questionnaire, SessionEvent
+from open_re_bench.people.recording import Recording
 from open_re_bench.scoring.score_log import ScoreEntry, ScoreLog
 
 

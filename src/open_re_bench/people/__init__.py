@@ -1,0 +1,1 @@
+"""People as participants: their terminals, clock, record, rights, and the commands they have."""
