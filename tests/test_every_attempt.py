@@ -1,4 +1,4 @@
-"""Regrading of every attempt that the suite has made so far (this file is collected last in its folder)."""
+"""Regrading of every attempt that the suite has made so far (files beside the folders are collected after them)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from open_re_bench import registry
 from open_re_bench.harness.attempt_folder import AttemptFolder
 from open_re_bench.harness.regrade import Verdict, find_attempts, regrade
 
-from .conftest import SCORE, TAMPERED, finish, start_run, write_transcript
+from .harness.conftest import SCORE, TAMPERED, _prepared, finish, start_run, write_transcript
+
+__all__ = ["_prepared"]
 
 
 @pytest.fixture(scope="module")
