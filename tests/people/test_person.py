@@ -79,6 +79,15 @@ def test_answers_are_choices_numbers_or_free_text() -> None:
     assert free.accepts(" all fine ") == "all fine"
 
 
+def test_nobody_is_asked_what_went_wrong_when_nothing_did() -> None:
+    """Promise: a question that an earlier answer settles is passed over, like one that is answered."""
+    which = next(question for question in QUESTIONS if question.key == "issues_text")
+    assert which.is_open({})
+    assert which.is_open({"issues": "minor"})
+    assert not which.is_open({"issues": "none"})
+    assert not which.is_open({"issues": "minor", "issues_text": "the screen"})
+
+
 def test_consent_can_decline_the_recording_but_not_switch_it_on(tmp_path: Path) -> None:
     """Promise: terminals are recorded only where both the study and the person want it."""
     kept = PersonFolder(attempt(tmp_path))

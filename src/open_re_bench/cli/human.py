@@ -152,7 +152,7 @@ def _ask_here(folder: AttemptFolder) -> None:
     person = PersonFolder(folder)
     answers = person.questionnaire()
     for question in QUESTIONS:
-        if question.key in answers.answers:
+        if not question.is_open(answers.answers):
             continue
         while (kept := question.accepts(click.prompt(question.shown(), "", False, prompt_suffix="", err=True))) is None:
             note("Please type one of the choices or its number.")

@@ -99,7 +99,8 @@ def _outcome(result: AttemptRecord, visible: bool) -> str:
     elif visible:
         lines.append(f"Result on fresh inputs: {number(result.normalised)} (0 = start, 1 = reference).")
     else:
-        lines.append("Your last valid answer was taken.")
+        lines.append("Your last valid answer was taken. Its score stays with whoever runs this study: the right answer")
+        lines.append("is the same for everybody.")
     spent = result.ledger
     lines.append(
         f"Charged: {duration(spent.budget_s)}. Not charged: {duration(spent.paused_s)} stopped, "

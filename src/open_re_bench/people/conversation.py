@@ -29,7 +29,7 @@ WELCOME = """\
 {environment}. The clock is stopped until you type `start`.
 In the workshop `cat ~/task.md` shows the task and `task --help` the commands. Ctrl-] leads back here.
 Closing the connection does not stop the clock: `task stop` does."""
-MEASURING = "The workshop is closed. If you submitted or the time was up, your result is being measured: stay for it."
+MEASURING = "The workshop is closed. If you submitted or the time was up, your files are being scored: please stay."
 CONSENT_QUESTION = "Do you agree? [yes / yes, unrecorded / no] "
 AGREED, UNRECORDED = {"yes", "y"}, {"yes, unrecorded", "yes unrecorded", "unrecorded"}
 REFUSED = "Nothing was started and nothing is kept about you beyond this session's empty folder.\n"
@@ -164,7 +164,7 @@ async def _say_goodbye(desk: Desk, seat: Seat) -> None:
     if answers.finished_at is None:
         await seat.say("\nA few questions; Enter skips one.")
         for question in QUESTIONS:
-            if question.key in answers.answers:
+            if not question.is_open(answers.answers):
                 continue
             while True:
                 kept = question.accepts(await seat.line(f"\n{question.shown()}", patient=True))

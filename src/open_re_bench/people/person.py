@@ -16,7 +16,7 @@ import json
 import os
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -93,6 +93,7 @@ class Question(BaseModel):
         key: Under which the answer is kept.
         text: What is asked.
         choices: Allowed answers; empty for free text.
+        unless: Key and answer of an earlier question that leaves nothing to ask here.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -100,6 +101,11 @@ class Question(BaseModel):
     key: str
     text: str
     choices: tuple[str, ...] = ()
+    unless: tuple[str, str] | None = None
+
+    def is_open(self, answers: Mapping[str, str]) -> bool:
+        """Whether the `answers` so far leave it to be asked."""
+        return self.key not in answers and (self.unless is None or answers.get(self.unless[0]) != self.unless[1])
 
     def accepts(self, answer: str) -> str | None:
         """The answer as it is kept; None when it is none of the choices. An empty answer skips the question."""
@@ -132,17 +138,21 @@ QUESTIONS: tuple[Question, ...] = (
         text="Did the environment behave as its instructions made you expect?",
         choices=("yes", "partly", "no"),
     ),
-    Question(key="expectations_text", text="What was different from what you expected? (free text, Enter to skip)"),
+    Question(
+        key="expectations_text",
+        text="What was different from what you expected? (free text, Enter to skip)",
+        unless=("expectations", "yes"),
+    ),
     Question(
         key="issues",
         text="Technical trouble? minor: solved within an hour, or not in the way; major: it blocked you for longer.",
         choices=("none", "minor", "major"),
     ),
-    Question(key="issues_text", text="Which? (free text, Enter to skip)"),
+    Question(key="issues_text", text="Which? (free text, Enter to skip)", unless=("issues", "none")),
     Question(
         key="help",
         text="What did you use besides this terminal?",
-        choices=("nothing", "internet", "assistant", "internet and assistant"),
+        choices=("nothing", "own tools", "internet", "assistant", "internet and assistant"),
     ),
     Question(key="unstopped_minutes", text="How many minutes of breaks did you take without stopping the clock?"),
     Question(key="remarks", text="Anything else? (free text, Enter to skip)"),
