@@ -14,12 +14,11 @@ from open_re_bench.environment import Environment, Submission
 from open_re_bench.environments.restricted_mlm.prepare import HELD_OUT, TRAINING
 from open_re_bench.errors import CannotRunHere, InfrastructureError
 from open_re_bench.sandbox import Bind, Limits, Sandbox, SandboxSpec, Toolchain, find
+from open_re_bench.scoring.cpu_limit import CpuLimit, Ended
 
 MASK_ID = 2  # `open_re_bench.corpus.tokenizer.SPECIALS`
 EXPORT_MEMORY_MB = 3072
 EXPORT_GRAPH_BYTES = 4_000_000
-# On a busy machine an exporter gets a share of a core; only one that waits takes this many times its CPU limit.
-EXPORT_WALL_PER_CPU = 5
 TRAIN_MEMORY_MB = 6144
 TRAIN_SECONDS = 1800  # wall, for a starved machine; the FLOPs budget and the CPU limit are what end a training
 KIT = Path(__file__).with_name("kit")
@@ -90,16 +89,14 @@ def export(submission: Submission, bound: Environment, batch: int) -> Any:
         environment={"OMP_NUM_THREADS": "1"},
     )
     question = {"vocabulary": constant("vocabulary"), "context": constant("context"), "batch": batch}
-    seconds = int(constant("export_s"))  # CPU
+    seconds = float(constant("export_s"))  # CPU, of all the program's processes
     with Sandbox(spec) as sandbox:
-        done = sandbox.run(
-            ["python3", "/opt/scoring/worker.py"],
-            data=json.dumps(question).encode(),
-            timeout=EXPORT_WALL_PER_CPU * seconds,
-            limits=Limits(cpu_seconds=seconds),
-        )
-        if done.timed_out or done.cpu_ns >= seconds * 10**9:
-            raise ExportRefused(f"exporting the forward pass took more than {seconds} s")
+        with CpuLimit(sandbox, seconds) as guard:
+            done = sandbox.run(["python3", "/opt/scoring/worker.py"], data=json.dumps(question).encode())
+        if guard.ended is Ended.WORKED:
+            raise ExportRefused(f"exporting the forward pass took more than {seconds:g} s of CPU time")
+        if guard.ended is Ended.WAITED:
+            raise ExportRefused("the program waited for something that did not happen")
         if done.code != 0:
             raise ExportRefused("the program ended before its forward pass was exported" + ADVICE)
         try:
