@@ -12,6 +12,7 @@ import pytest
 
 from open_re_bench import assets, registry
 from open_re_bench.environment import Environment, Failure, Instance, Scoring, ServiceRefusal, normalise
+from open_re_bench.environments.rust_codecontests import score as scoring_code
 from open_re_bench.environments.rust_codecontests.episodes import CHECK_CPU_S, MAX_INPUT_BYTES
 from open_re_bench.environments.rust_codecontests.judge import MAX_INPUTS
 from open_re_bench.environments.rust_codecontests.score import score
@@ -213,6 +214,17 @@ def test_unusable_scaffolds_are_the_participants_failure(instance: Instance, tmp
     judgement = run_score(instance, scaffold(tmp_path, text), tmp_path)
     assert judgement.raw is None
     assert judgement.failure is Failure.PARTICIPANT
+
+
+def test_import_that_does_not_end_costs_no_round(
+    instance: Instance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A scaffold that is stuck before its first line ends is unusable at once; no round of problems waits for it."""
+    monkeypatch.setattr(scoring_code, "IMPORT_WALL_S", 2.0)
+    monkeypatch.setattr(scoring_code, "Episodes", None)  # nothing is opened for it
+    judgement = run_score(instance, scaffold(tmp_path, "import time\ntime.sleep(1000)"), tmp_path)
+    assert judgement.failure is Failure.PARTICIPANT
+    assert "could not be used" in judgement.message
 
 
 def test_scaffold_reaches_nothing_else(instance: Instance, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from pathlib import Path
 
-from open_re_bench.environment import Failure, Judgement, Scoring, Submission
+from open_re_bench.environment import Failure, Judgement, Scale, Scoring, Submission
 from open_re_bench.environments.rust_codecontests.episodes import Episodes
 from open_re_bench.environments.rust_codecontests.runner import Verdict
 from open_re_bench.environments.rust_codecontests.scoring_door import ScoringDoor
@@ -24,15 +24,24 @@ from open_re_bench.scoring.chat import CODER, Meter
 
 HERE = Path(__file__).parent
 MAX_TOKENS = 10**9  # over a whole scoring; the budget per problem is what binds
+WORKER = ("python3", "/opt/scoring/worker.py")
+PATH = {"PYTHONPATH": "/opt/kit"}
 VISIBLE_DECK, FINAL_DECK = "visible", "deck3"
 """Names of decks: of the scorings during an attempt, and of the final one."""
 SCAFFOLD_MEMORY_MB, SCAFFOLD_PIDS, SCAFFOLD_DISK_MB = 2048, 128, 256  # of a round's sandbox
+IMPORT_WALL_S, IMPORT_CPU_S = 60.0, 20  # a scaffold is imported in well under a second
 UNUSABLE = 3  # exit code of worker.py: the submission has no usable generate_solution
 
 
 def score(submission: Submission, scoring: Scoring) -> Judgement:
     """Raw score: the fraction of the hidden problems whose answer passes every test."""
     scale = scoring.environment.scale
+    unusable = Judgement.invalid(
+        f"solution.py could not be used: it must define async generate_solution(client, problem) "
+        f"within {IMPORT_WALL_S:.0f} s"
+    )
+    if not _can_be_imported(submission, scale):
+        return unusable
     coder = CODER.get()
     episodes = Episodes(scoring.environment, scoring.instance.assets.hidden, Meter(tokens=MAX_TOKENS), coder)
     try:
@@ -42,9 +51,7 @@ def score(submission: Submission, scoring: Scoring) -> Judgement:
         with ThreadPoolExecutor(2) as pool:
             codes = list(pool.map(lambda job: job[0].run(job[1].run), [(copy_context(), draw) for draw in draws]))
             if UNUSABLE in codes:
-                return Judgement.invalid(
-                    "solution.py could not be used: it must define async generate_solution(client, problem)"
-                )
+                return unusable
             jobs = [(ticket, one) for draw in draws for ticket, one in draw.tickets.items()]
             verdicts = list(pool.map(lambda job: draws[0].verdict(*job), jobs))
         solved, count = sum(verdict is Verdict.AC for verdict in verdicts), len(verdicts)
@@ -95,6 +102,29 @@ def _anchors(scoring: Scoring, *, simulated: bool) -> tuple[float | None, float 
     return float(scale.constant("visible_start_raw")), float(scale.constant("visible_reference_raw"))
 
 
+def _can_be_imported(submission: Submission, scale: Scale) -> bool:
+    """Whether the scaffold can be imported in time: one that is stuck or broken there costs no round of problems."""
+    with Sandbox(_sandbox(submission, scale)) as sandbox:
+        done = sandbox.run([*WORKER, "check"], timeout=IMPORT_WALL_S, env=PATH, limits=Limits(cpu_seconds=IMPORT_CPU_S))
+    return done.code == 0 and not done.timed_out
+
+
+def _sandbox(submission: Submission, scale: Scale, door: Path | None = None) -> SandboxSpec:
+    """A sandbox for the scaffold; without a `door` it reaches nothing."""
+    return SandboxSpec(
+        toolchain=None if scale.toolchain == "none" else ensure(scale.toolchain, lambda _: None),
+        memory_mb=SCAFFOLD_MEMORY_MB,
+        pids=SCAFFOLD_PIDS,
+        disk_mb=SCAFFOLD_DISK_MB,
+        door=door,
+        binds=(
+            Bind(source=submission.root, target="/submission"),
+            Bind(source=HERE / "worker.py", target=WORKER[-1]),
+            Bind(source=HERE / "kit", target=PATH["PYTHONPATH"]),
+        ),
+    )
+
+
 class _Draw:
     """One sandbox with one draw of every problem."""
 
@@ -109,7 +139,6 @@ class _Draw:
     def run(self) -> int:
         """Runs the scaffold over the draw; the exit code of the worker."""
         wall_s = float(self._scale.constant("wall_s"))
-        toolchain = None if self._scale.toolchain == "none" else ensure(self._scale.toolchain, lambda _: None)
         with tempfile.TemporaryDirectory(prefix="orb-rust-") as folder:
             door_folder = Path(folder)
             door_folder.chmod(0o755)  # short path: Unix sockets allow 107 bytes
@@ -118,27 +147,14 @@ class _Draw:
                 "judge": self._episodes.serve_judge,
                 "answer": self._episodes.serve_answer,
             }
-            binds = (
-                Bind(source=self._submission.root, target="/submission"),
-                Bind(source=HERE / "worker.py", target="/opt/scoring/worker.py"),
-                Bind(source=HERE / "kit", target="/opt/kit"),
-            )
-            spec = SandboxSpec(
-                toolchain=toolchain,
-                memory_mb=SCAFFOLD_MEMORY_MB,
-                pids=SCAFFOLD_PIDS,
-                disk_mb=SCAFFOLD_DISK_MB,
-                door=door_folder,
-                binds=binds,
-            )
             problems = json.dumps([self._episodes.describe(ticket) for ticket in self._order]).encode()
+            spec = _sandbox(self._submission, self._scale, door_folder)
             with ScoringDoor(door_folder, services) as door, Sandbox(spec) as sandbox:
-                command = ["python3", "/opt/scoring/worker.py", str(int(self._scale.constant("parallel")))]
                 done = sandbox.run(
-                    command,
+                    [*WORKER, str(int(self._scale.constant("parallel")))],
                     data=problems,
                     timeout=wall_s,
-                    env={"PYTHONPATH": "/opt/kit"},
+                    env=PATH,
                     limits=Limits(cpu_seconds=int(self._scale.constant("scaffold_cpu_s"))),
                 )
                 self.cpu_s = done.cpu_ns / 1e9
