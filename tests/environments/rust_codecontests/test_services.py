@@ -90,7 +90,11 @@ def test_a_call_of_the_model_sets_its_worst_case_aside(services: dict, environme
 
 @pytest.mark.parametrize(
     ("inputs", "named"),
-    [([""] * (MAX_INPUTS + 1), str(MAX_INPUTS)), (["x" * MAX_INPUT_BYTES, "y"], str(MAX_INPUT_BYTES)), ("text", "")],
+    [
+        ([""] * (MAX_INPUTS + 1), str(MAX_INPUTS)),
+        (["x" * MAX_INPUT_BYTES, "y"], str(MAX_INPUT_BYTES)),
+        ("text", "a list"),
+    ],
 )
 def test_calls_of_the_judge_have_a_size(services: dict, inputs: object, named: str) -> None:  # type: ignore[type-arg]
     """Too many inputs, or too large ones, are refused by a sentence that names the limit."""
@@ -230,7 +234,7 @@ def test_import_that_does_not_end_costs_no_round(
 def test_scaffold_reaches_nothing_else(instance: Instance, tmp_path: Path) -> None:
     """In the scoring sandbox there is no network, no package of ours, no test, and no other service."""
     text = """
-import glob, json, os, socket
+import os, re, socket
 from coder import ask, CoderError
 
 async def generate_solution(client, problem):
@@ -243,7 +247,7 @@ async def generate_solution(client, problem):
     except ImportError: pass
     for root in ("/opt", "/run", "/tmp", "/home", "/submission", "/etc", "/var"):
         for folder, _, names in os.walk(root):
-            found += [n for n in names if n.endswith((".out", "tests.json")) or "deck" in n]
+            found += [n for n in names if re.match(r"(test|sample)-\\d+\\.|tests.json|slots.json|deck.txt|wrong.py", n)]
     for service in ("score", "grade", "answers"):
         try:
             await ask(service, {}); found.append(service)
