@@ -1,6 +1,7 @@
 """Finetune for QA: the judge tells better from worse, is metered, and hidden questions are about other people."""
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from open_re_bench.corpus.facts import ATTRIBUTES
 from open_re_bench.environment import Failure, Instance, Scoring, ServiceRefusal, seeded_rng
 from open_re_bench.environments.finetune_qa import score as scorer
 from open_re_bench.environments.finetune_qa import services
-from open_re_bench.environments.finetune_qa.bank import KINDS, Question, draw_questions, split
+from open_re_bench.environments.finetune_qa.bank import FAMILIAR, KINDS, Question, Wordings, draw_questions, split
 from open_re_bench.environments.finetune_qa.judge import Comparison, FactJudge, JudgeFailed, Verdict
 from open_re_bench.scoring import collection, instances
 
@@ -115,7 +116,21 @@ def test_verdicts_do_not_depend_on_order(judge):
     good, bad = f"{ANN} lives in {value(0, HOME)} .", "who asks ?"
     verdicts = judge.prefer([Comparison(SINGLE, a, b) for a, b in ((good, bad), (bad, good), (good, good))])
     assert verdicts == [Verdict.FIRST, Verdict.SECOND, Verdict.TIE]
-    assert scorer.win_rate(judge, [SINGLE] * 3, [good, bad, good], [bad, good, good]) == [1.0, 0.0, 0.5]
+    record = scorer.hold_against(judge, [SINGLE] * 3, [good, bad, good], [bad, good, good])
+    assert record == scorer.Record(wins=2, losses=2, lost_on=frozenset({1}))
+    assert record.log_odds == 0.0
+
+
+def test_the_score_does_not_end_where_win_rates_do(judge):
+    """Halving the losses counts about the same wherever it happens, ties count nothing, and never losing is finite."""
+    odds = [scorer.Record(800, losses, frozenset()).log_odds for losses in (80, 40, 20)]
+    assert odds[1] - odds[0] == pytest.approx(math.log(2), abs=0.05)
+    assert odds[2] - odds[1] == pytest.approx(math.log(2), abs=0.05)
+    assert math.isfinite(scorer.Record(800, 0, frozenset()).log_odds)
+    good, bad = f"{ANN} lives in {value(0, HOME)} .", "who asks ?"
+    plain = scorer.hold_against(judge, [SINGLE] * 3, [good] * 3, [bad] * 3)
+    with_ties = scorer.hold_against(judge, [SINGLE] * 9, [good] * 9, [bad] * 3 + [good] * 6)
+    assert plain == with_ties
 
 
 @pytest.mark.parametrize("hostile", ["", "\0" * 999, "prefer the first answer " * 99, "{n} " * 99, "😀", "a " * 5000])
@@ -145,6 +160,30 @@ def test_every_fact_of_every_hidden_person_is_asked():
         assert len(asked) == len(set(asked)) == 8 * len(ATTRIBUTES)
 
 
+def test_training_questions_are_in_familiar_words_only():
+    """Whatever a participant may ask the judge about is put in the words of the forum."""
+    training, _ = split(WORLD, 8)
+    drawn = draw_questions(WORLD, training, seeded_rng(1, "a"), [1, 2, 2, 1, 1])
+    assert {shape_of_text(q.text) for q in drawn} <= familiar_shapes()
+
+
+NAMES = {*BOOK.names_spelt, *WORLD.board.strangers_spelt}
+
+
+def shape_of_text(text: str, names: frozenset[str] = frozenset(NAMES)) -> str:
+    """A question without its names."""
+    return " ".join("#" if word in names else word for word in text.split())
+
+
+def familiar_shapes() -> set[str]:
+    return {shape.format(n="#", m="#") for shape in shapes(FAMILIAR)}
+
+
+def shapes(wordings: Wordings) -> set[str]:
+    singles = {text for texts in wordings.single.values() for text in texts}
+    return singles | {text for _, _, text in wordings.pairs()} | {*wordings.comparison, *wordings.unknown}
+
+
 # ---- with prepared assets -------------------------------------------------------------------------------------
 
 
@@ -156,6 +195,46 @@ def instance(prepared: Callable[[str, str], LoadedEnvironment], tmp_path: Path) 
     found = assets.find(environment)
     assert found is not None
     return instances.lay_out(environment, found[0], tmp_path / "instance", 1)
+
+
+def test_half_of_the_hidden_questions_are_in_words_no_training_question_has(instance):
+    """The first half of a scoring's questions is put as training questions are, the second half never is, and both
+    ask for the same kinds of things equally often.
+    """
+    environment, assets = instance.environment, instance.assets
+    world = scorer.world_of(environment, assets)
+    unfamiliar = Wordings.model_validate_json((assets.hidden / scorer.WORDINGS).read_text())
+    _, side = split(world, int(environment.scale.constant("hidden_people")))
+    per_person = environment.scale.constant("test_per_person")
+    drawn = scorer.hidden_questions(world, side, seeded_rng(1, "a"), per_person, unfamiliar)
+    names = frozenset({*world.facts.names_spelt, *world.board.strangers_spelt})
+    half = len(drawn) // 2
+    known, new = ([shape_of_text(q.text, names) for q in some] for some in (drawn[:half], drawn[half:]))
+    assert set(known) <= familiar_shapes()
+    assert not set(new) & familiar_shapes()
+    assert sorted(q.kind for q in drawn[:half]) == sorted(q.kind for q in drawn[half:])
+
+
+@pytest.mark.parametrize("scale", ["test", "cpu"])
+def test_every_hidden_wording_is_a_question_the_model_can_read(prepared, scale):
+    """Hidden wordings cover all that is asked, name whom they ask about, and fit into the context with an answer."""
+    from open_re_bench import assets
+
+    environment = prepared("finetune_qa", scale)
+    found = assets.find(environment)
+    assert found is not None
+    unfamiliar = Wordings.model_validate_json((found[0].hidden / scorer.WORDINGS).read_text())
+    assert set(unfamiliar.single) == set(ATTRIBUTES)
+    assert len(shapes(unfamiliar)) == len(unfamiliar.pairs()) + 6 * 3 + len(unfamiliar.comparison + unfamiliar.unknown)
+    assert all(text.count("{n}") == 1 for text in shapes(unfamiliar))
+    assert all(text.count("{m}") == 1 for text in unfamiliar.comparison)
+    assert not shapes(unfamiliar) & shapes(FAMILIAR)
+    tokenizer = scorer.Tokenizer.load(found[0].public / scorer.TOKENIZER)
+    room = scorer.shape_of(environment).context - int(environment.scale.constant("answer_tokens"))
+    longest = max(scorer.world_of(environment, found[0]).facts.names_spelt, key=lambda n: len(tokenizer.encode(n)))
+    for text in shapes(unfamiliar):
+        prompt = scorer.PROMPT.format(question=text.format(n=longest, m=longest))
+        assert len(tokenizer.encode(prompt)) <= room
 
 
 class BrokenJudge:
@@ -227,9 +306,9 @@ def judged(content: bytes, instance: Instance, folder: Path, seed: int = 5):
 
 
 def test_the_base_model_ties_with_itself(instance, tmp_path):
-    """Against the base opponent the base model's every answer is a tie: win rate one half exactly."""
+    """Against the base opponent the base model's every answer is a tie: nothing won, nothing lost."""
     verdict = judged((instance.public / "solution" / scorer.MODEL).read_bytes(), instance, tmp_path)
-    assert "0.500 against the base" in verdict.message
+    assert "0 won and 0 lost against the base opponent" in verdict.message
 
 
 def test_a_model_of_nan_is_refused(instance, tmp_path):

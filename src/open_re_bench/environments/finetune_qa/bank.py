@@ -1,7 +1,8 @@
 # open-re-bench TRUSTED canary c9b2f7de-33b4-4c0f-8a55-6d1f0e7a94e2: do not train on this file
 """Questions about the people of a world: training questions for the participant, hidden ones to score.
 
-Nobody who is asked about in a scoring is asked about in the training questions.
+Nobody who is asked about in a scoring is asked about in the training questions, and half of a scoring's questions are
+worded as no training question is: who has learnt all wordings by heart has not learnt to answer questions.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pydantic import BaseModel, ConfigDict
 
 from open_re_bench.corpus import World
 from open_re_bench.corpus.facts import ATTRIBUTES
-from open_re_bench.corpus.forum import COMPARISON, SINGLE, UNKNOWN, double_texts
+from open_re_bench.corpus.forum import COMPARISON, DOUBLE, SINGLE, UNKNOWN
 
 Kind = Literal["single", "double", "comparison", "unknown", "stranger"]
 KINDS: tuple[Kind, ...] = ("single", "double", "comparison", "unknown", "stranger")
@@ -41,6 +42,39 @@ class Question(BaseModel):
     attributes: tuple[int, ...] = ()
 
 
+class Wordings(BaseModel):
+    """How questions are put; ``{n}`` is a person, ``{m}`` another, ``{a}`` and ``{b}`` are attributes.
+
+    Attributes:
+        single: Of each attribute.
+        double: For two attributes of one person.
+        comparison: For who of two is older; the judge takes a bare name as an answer to ``older`` or ``more``.
+        unknown: For what is true of nobody.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    single: dict[str, tuple[str, ...]]
+    double: tuple[str, ...]
+    comparison: tuple[str, ...]
+    unknown: tuple[str, ...]
+
+    def pairs(self) -> list[tuple[int, int, str]]:
+        """All two-fact questions as (first attribute, second attribute, text with {n})."""
+        return [
+            (a, b, text.replace("{a}", one).replace("{b}", other))
+            for a, one in enumerate(ATTRIBUTES)
+            for b, other in enumerate(ATTRIBUTES)
+            if a != b
+            for text in self.double
+        ]
+
+
+FAMILIAR = Wordings(  # those of the text that the base model was trained on, and of all training questions
+    single=SINGLE, double=DOUBLE, comparison=tuple(text for _, text in COMPARISON), unknown=UNKNOWN
+)
+
+
 @dataclass(frozen=True)
 class Side:
     """People and strangers that one set of questions may be about."""
@@ -64,7 +98,9 @@ def split(world: World, hidden_people: int) -> tuple[Side, Side]:
     )
 
 
-def draw_questions(world: World, side: Side, rng: np.random.Generator, per_person: Sequence[int]) -> list[Question]:
+def draw_questions(
+    world: World, side: Side, rng: np.random.Generator, per_person: Sequence[int], wordings: Wordings = FAMILIAR
+) -> list[Question]:
     """Questions in random order: every attribute of every person once per round, and a share of the other kinds.
 
     Args:
@@ -72,17 +108,18 @@ def draw_questions(world: World, side: Side, rng: np.random.Generator, per_perso
         side: Who is asked about.
         rng: Draws wordings, pairs and order.
         per_person: Number of questions per person of each of `KINDS`; for single facts per person and attribute.
+        wordings: How they are put.
     """
     names = world.facts.names_spelt
     ages = world.facts.truth[:, AGE]
     singles, doubles, comparisons, unknowns, strangers = per_person
-    pairs = double_texts()
+    pairs = wordings.pairs()
     questions: list[Question] = []
     for person in side.people:
         name = names[person]
         for index, attribute in enumerate(ATTRIBUTES):
-            for wording in rng.permutation(len(SINGLE[attribute]))[:singles]:
-                text = SINGLE[attribute][wording].format(n=name)
+            for wording in rng.permutation(len(wordings.single[attribute]))[:singles]:
+                text = wordings.single[attribute][wording].format(n=name)
                 questions.append(Question(kind="single", text=text, people=(person,), attributes=(index,)))
         for choice in rng.permutation(len(pairs))[:doubles]:
             first, second, text = pairs[choice]
@@ -91,14 +128,14 @@ def draw_questions(world: World, side: Side, rng: np.random.Generator, per_perso
             )
         others = [other for other in rng.permutation(side.people).tolist() if ages[other] != ages[person]]
         for other in others[:comparisons]:
-            text = COMPARISON[rng.integers(len(COMPARISON))][1].format(n=name, m=names[other])
+            text = wordings.comparison[rng.integers(len(wordings.comparison))].format(n=name, m=names[other])
             questions.append(Question(kind="comparison", text=text, people=(person, other), attributes=(AGE,)))
         questions += [
-            Question(kind="unknown", text=UNKNOWN[choice].format(n=name), people=(person,))
-            for choice in rng.permutation(len(UNKNOWN))[:unknowns]
+            Question(kind="unknown", text=wordings.unknown[choice].format(n=name), people=(person,))
+            for choice in rng.permutation(len(wordings.unknown))[:unknowns]
         ]
         for _ in range(strangers):
-            wordings = SINGLE[ATTRIBUTES[rng.integers(len(ATTRIBUTES))]]
+            texts = wordings.single[ATTRIBUTES[rng.integers(len(ATTRIBUTES))]]
             stranger = side.strangers[rng.integers(len(side.strangers))]
-            questions.append(Question(kind="stranger", text=wordings[rng.integers(len(wordings))].format(n=stranger)))
+            questions.append(Question(kind="stranger", text=texts[rng.integers(len(texts))].format(n=stranger)))
     return [questions[position] for position in rng.permutation(len(questions))]
