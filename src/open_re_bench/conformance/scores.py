@@ -11,6 +11,7 @@ from open_re_bench.conformance.check import Check, CheckFailed, require
 from open_re_bench.conformance.subject import EXACT, SIGMAS, Subject, unfloored
 from open_re_bench.environment import Environment, Failure
 from open_re_bench.exemplars import Kind
+from open_re_bench.specification import size_of
 
 CONTROL_CEILING = 0.35  # design: no control may look like half a solution
 SECOND_LOOK = 3  # scorings whose median decides when the first falls outside
@@ -38,7 +39,7 @@ def checks(environment: Environment) -> list[Check]:
             f"A published control scores at most {CONTROL_CEILING}.",
             partial(_control, name=name),
         )
-        for name in exemplars.names(folder, Kind.CONTROL)
+        for name in exemplars.names(folder, Kind.CONTROL, size_of(environment.scale_name))
     ]
     return found
 
