@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from open_re_bench import assets, exemplars, protected, registry
+from open_re_bench.conformance import scores
 from open_re_bench.environment import Instance
 from open_re_bench.errors import UserError
 from open_re_bench.exemplars import Kind
@@ -60,6 +61,18 @@ def test_a_scale_may_have_its_own_files_and_others_never_leak(folder: Path, tmp_
     (reference / "test" / "network.py").write_text("test")
     own = exemplars.write(under_test, folder / "protected", Kind.REFERENCE, "", tmp_path / "own")
     assert (own / "network.py").read_text() == "test"
+
+
+def test_a_control_of_another_scale_is_not_checked_here(folder: Path) -> None:
+    """A control whose files lie in another scale's folder only is left out; it would pass as an empty submission."""
+    listed = {check.name for check in scores.checks(registry.environment_in(folder, "test"))}
+    other = folder / "protected" / "controls" / "elsewhere" / "cpu"
+    other.mkdir(parents=True)
+    (other / "network.py").write_text("cpu")
+    assert {check.name for check in scores.checks(registry.environment_in(folder, "test"))} == listed
+    other.rename(other.with_name("test"))
+    with_own = {check.name for check in scores.checks(registry.environment_in(folder, "test"))}
+    assert with_own == listed | {"control:elsewhere"}
 
 
 def test_materialise_completes_what_depends_on_the_instance(folder: Path, tmp_path: Path) -> None:
