@@ -23,6 +23,8 @@ TRAIN_MEMORY_MB = 6144
 TRAIN_SECONDS = 1800  # wall, for a starved machine; the FLOPs budget and the CPU limit are what end a training
 KIT = Path(__file__).with_name("kit")
 WORKER = Path(__file__).with_name("worker.py")
+# Nobody reads what the program prints, and a flood of it would keep the host busy.
+SILENT_WORKER = "exec python3 /opt/scoring/worker.py > /dev/null 2>&1"
 FAILURES = {  # what a failed export may tell: codes of kit/export.py, spelled here because the sandbox is not believed
     "import": "model.py could not be imported",
     "build": "model.py must define build(vocabulary, context) that returns a torch.nn.Module",
@@ -92,7 +94,7 @@ def export(submission: Submission, bound: Environment, batch: int) -> Any:
     seconds = float(constant("export_s"))  # CPU, of all the program's processes
     with Sandbox(spec) as sandbox:
         with CpuLimit(sandbox, seconds) as guard:
-            done = sandbox.run(["python3", "/opt/scoring/worker.py"], data=json.dumps(question).encode())
+            done = sandbox.run(["/bin/sh", "-c", SILENT_WORKER], data=json.dumps(question).encode())
         if guard.ended is Ended.WORKED:
             raise ExportRefused(f"exporting the forward pass took more than {seconds:g} s of CPU time")
         if guard.ended is Ended.WAITED:
