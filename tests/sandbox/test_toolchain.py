@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from open_re_bench.errors import CannotRunHere, UserError
-from open_re_bench.sandbox import Sandbox, SandboxSpec, toolchain
+from open_re_bench.sandbox import Sandbox, SandboxSpec, built_toolchain, toolchain
 
 TINY = toolchain.RequirementSet(
     requirements=("typing-extensions==4.16.0",), imports=("typing_extensions",), download_mb=1
@@ -82,7 +82,7 @@ def test_unknown_names_are_refused_with_the_known_ones() -> None:
 
 def test_other_requirements_mean_another_toolchain(monkeypatch: pytest.MonkeyPatch, private_cache: Path) -> None:
     """Promise: a changed pin is never served from an older build."""
-    before = toolchain._key("numeric")
+    before = built_toolchain.key_of("numeric")
     changed = toolchain.SETS["numeric"].model_copy(update={"requirements": ("numpy==2.4.5",)})
     monkeypatch.setitem(toolchain.SETS, "numeric", changed)
-    assert toolchain._key("numeric") != before
+    assert built_toolchain.key_of("numeric") != before

@@ -9,11 +9,13 @@ import signal
 import socket
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
+from typing import TypeVar
 
-from open_re_bench.errors import InfrastructureError
+from open_re_bench.errors import CannotRunHere, InfrastructureError
 from open_re_bench.sandbox import cgroup, kept_home, launch, mounts, runtime, seccomp
 from open_re_bench.sandbox.channel import Control, Reply, SandboxGone, host_pid, receive
 from open_re_bench.sandbox.diagnosis import refused
@@ -21,6 +23,8 @@ from open_re_bench.sandbox.inside.wire import STARTED
 from open_re_bench.sandbox.mounts import MEGABYTE
 from open_re_bench.sandbox.participant import Participant
 from open_re_bench.sandbox.spec import Limits, SandboxSpec
+
+Result = TypeVar("Result")
 
 START_SECONDS = 30.0  # about 0.05 s on an idle machine
 KILL_SECONDS = 10.0
@@ -36,11 +40,7 @@ class Sandbox(Participant):
 
     def __init__(self, spec: SandboxSpec | None = None, *, mode: launch.Mode | None = None) -> None:
         self.spec = spec = spec or SandboxSpec()
-        if mode is None:
-            from open_re_bench.sandbox.capability import detect_mode
-
-            mode = detect_mode()
-        self.mode: launch.Mode = mode
+        self.mode: launch.Mode = working_mode() if mode is None else mode
         self._folder: runtime.RuntimeFolder | None = None
         self._range: runtime.Lease | None = None
         self._monitor: subprocess.Popen[bytes] | None = None
@@ -263,3 +263,37 @@ def _tidy(group: cgroup.ControlGroup | None, folder: runtime.RuntimeFolder) -> N
     if group is not None:
         group.remove()
     folder.remove()
+
+
+def best_mode(attempt: Callable[[launch.Mode], Result]) -> Result:
+    """What `attempt` gives in the first privilege mode in which it can run here.
+
+    Raises:
+        CannotRunHere: it can in none; the reason is the better mode's.
+    """
+    if os.geteuid() != 0:
+        return attempt("unprivileged")
+    try:
+        return attempt("root")
+    except CannotRunHere as error:
+        try:
+            return attempt("unprivileged")
+        except CannotRunHere:
+            raise error from None
+
+
+@lru_cache(maxsize=1)
+def working_mode() -> launch.Mode:
+    """The best mode in which a sandbox starts here; tried once per process.
+
+    Raises:
+        CannotRunHere: none does.
+    """
+    if os.geteuid() != 0:
+        return "unprivileged"  # the only one there is: starting says soon enough if it does not work
+
+    def start(mode: launch.Mode) -> launch.Mode:
+        with Sandbox(SandboxSpec(disk_mb=16), mode=mode):
+            return mode
+
+    return best_mode(start)

@@ -8,19 +8,16 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Callable
 from functools import lru_cache
-from typing import Literal, NamedTuple, TypeVar
+from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
-from open_re_bench.errors import CannotRunHere, InfrastructureError
+from open_re_bench.errors import InfrastructureError
 from open_re_bench.sandbox import kept_home, launch
-from open_re_bench.sandbox.bubblewrap import Sandbox
+from open_re_bench.sandbox.bubblewrap import Sandbox, best_mode
 from open_re_bench.sandbox.diagnosis import setting
 from open_re_bench.sandbox.spec import SandboxSpec
-
-Result = TypeVar("Result")
 
 PROBE_SECONDS = 20.0
 # One word per line, in the order of `_Observed`. Run by the participant inside a sandbox that holds nothing but us.
@@ -161,40 +158,7 @@ def detect() -> Guarantees:
     Raises:
         CannotRunHere: no sandbox starts; says why and what to do.
     """
-    return _best(_observe)
-
-
-def detect_mode() -> launch.Mode:
-    """The best mode in which a sandbox starts here.
-
-    Raises:
-        CannotRunHere: none does.
-    """
-    return detect().mode if detect.cache_info().currsize else _detect_mode()
-
-
-@lru_cache(maxsize=1)
-def _detect_mode() -> launch.Mode:
-    if os.geteuid() != 0:
-        return "unprivileged"  # the only one there is: starting says soon enough if it does not work
-
-    def start(mode: launch.Mode) -> launch.Mode:
-        with Sandbox(SandboxSpec(disk_mb=16), mode=mode):
-            return mode
-
-    return _best(start)
-
-
-def _best(attempt: Callable[[launch.Mode], Result]) -> Result:
-    if os.geteuid() != 0:
-        return attempt("unprivileged")
-    try:
-        return attempt("root")
-    except CannotRunHere as error:
-        try:
-            return attempt("unprivileged")
-        except CannotRunHere:
-            raise error from None
+    return best_mode(_observe)
 
 
 def notes() -> list[Note]:

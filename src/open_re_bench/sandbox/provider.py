@@ -33,7 +33,7 @@ from typing_extensions import override
 from open_re_bench.errors import UserError
 from open_re_bench.sandbox import leases, runtime, toolchain
 from open_re_bench.sandbox.asyncio_driver import run_exchange
-from open_re_bench.sandbox.bubblewrap import Sandbox
+from open_re_bench.sandbox.bubblewrap import Sandbox, working_mode
 from open_re_bench.sandbox.channel import CannotStart, SandboxGone
 from open_re_bench.sandbox.exchange import Completed, run_blocking
 from open_re_bench.sandbox.inhabited import KILL_GRACE_SECONDS, not_started
@@ -122,9 +122,7 @@ class BwrapSandbox(SandboxEnvironment):
         try:
             wanted = _configuration(config)
             await asyncio.to_thread(runtime.sweep)
-            from open_re_bench.sandbox import capability
-
-            await asyncio.to_thread(capability.detect_mode)
+            await asyncio.to_thread(working_mode)
             if wanted.toolchain != NO_TOOLCHAIN:
                 await asyncio.to_thread(toolchain.ensure, wanted.toolchain, lambda line: print(line, file=sys.stderr))
         except UserError as error:

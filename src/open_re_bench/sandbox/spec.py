@@ -8,8 +8,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from open_re_bench.sandbox.built_toolchain import Toolchain
 from open_re_bench.sandbox.mounts import MEGABYTE, Bind
-from open_re_bench.sandbox.toolchain import Toolchain
 
 OPEN_FILES = 4096
 FILE_MB = 8192  # largest single file; sparse files of absurd size fail early

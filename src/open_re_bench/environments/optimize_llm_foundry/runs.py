@@ -4,11 +4,10 @@
 from __future__ import annotations
 
 import os
-import threading
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from open_re_bench.environments.optimize_llm_foundry.jobs import CONFIGURATION, Job
@@ -22,6 +21,7 @@ from open_re_bench.environments.optimize_llm_foundry.kit.comparison import (
 from open_re_bench.environments.optimize_llm_foundry.pacing import RUN_TURN_S, Yardstick
 from open_re_bench.errors import InfrastructureError
 from open_re_bench.sandbox import Bind, Sandbox, SandboxSpec, Toolchain
+from open_re_bench.scoring.cpu_limit import CpuLimit, Ended
 from open_re_bench.scoring.cpu_time import Stopwatch
 
 SOLUTION, JOB, OUTPUT = "/home/agent/solution", "/opt/job", "/home/agent/output"
@@ -35,8 +35,6 @@ LOG_BYTES = 1_000_000
 MODEL_SLACK = 100_000  # bytes of a safetensors header beyond the tensors themselves
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 OUTPUT_LIMIT = 1 << 16  # bytes of console output kept while it runs; nobody reads them
-POLL_S = 0.1  # between looks at the CPU time used so far
-IDLE = 0.1  # below this share of a core somebody who isn't in line for one is taken to wait
 REFEREE_WALL_S = 1800.0
 
 
@@ -140,14 +138,15 @@ def run(built: Built, job: Job, toolchain: Toolchain, limit_cpu_s: float, yardst
                 raise RunFailed(f"what {BUILD} left cannot be copied")
         command = [toolchain.python, ENTRY, f"{JOB}/{CONFIGURATION}", OUTPUT]
         with Stopwatch(sandbox) as watch:
-            with _Watch(sandbox, limit_cpu_s, yardstick) as guard:
+            turn = None if yardstick is None else partial(_change_turns, sandbox, yardstick)
+            with CpuLimit(sandbox, limit_cpu_s, turn, RUN_TURN_S) as guard:
                 done = sandbox.run(command, cwd=SOLUTION, output_limit=OUTPUT_LIMIT)
             sandbox.kill_participant()
         cpu_s = watch.cpu_ns / 1e9
-        if guard.failure is not None:
-            raise guard.failure
-        if guard.ended:
-            raise RunFailed(guard.ended)
+        if guard.ended is Ended.WORKED:
+            raise RunFailed(f"the run took longer than {limit_cpu_s:.0f} s of CPU time")
+        if guard.ended is Ended.WAITED:
+            raise RunFailed("the run waited for something that did not happen")
         if done.code != 0:
             killed = sandbox.oom_kills()
             raise RunFailed("the run used too much memory" if killed else f"the run failed (exit status {done.code})")
@@ -156,59 +155,12 @@ def run(built: Built, job: Job, toolchain: Toolchain, limit_cpu_s: float, yardst
         return Run(output, cpu_s, watch.wall_ns / 1e9, (sandbox.memory_peak() or 0) / 1e6, unit_s)
 
 
-class _Watch:
-    """While open, ends the participant's processes when they have used too much CPU time, or when they only wait.
-
-    Wall time would punish a submission for a busy machine, so waiting is only what passes while nothing of it runs or
-    stands in line for a core; it may last as long as the CPU time may.
-
-    Attributes:
-        ended: Why the processes were ended; empty when they were not.
-        failure: What went wrong with the yardstick, if anything did.
-    """
-
-    def __init__(self, sandbox: Sandbox, limit_s: float, yardstick: Yardstick | None = None) -> None:
-        self._sandbox, self._limit_s, self._yardstick = sandbox, limit_s, yardstick
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-        self.ended = ""
-        self.failure: Exception | None = None
-
-    def _watch(self) -> None:
-        turn, waited_s = time.monotonic(), 0.0
-        before = last = self._sandbox.cpu_ns()
-        while not self._over.wait(POLL_S):
-            now = self._sandbox.cpu_ns()
-            if now - last < IDLE * POLL_S * 1e9 and not self._sandbox.wants_to_run():
-                waited_s += POLL_S
-            last = now
-            if self._yardstick is not None and time.monotonic() - turn > RUN_TURN_S:
-                self._change_turns(self._yardstick)
-                turn = time.monotonic()
-            if (now - before) / 1e9 > self._limit_s:
-                self.ended = f"the run took longer than {self._limit_s:.0f} s of CPU time"
-            elif waited_s > self._limit_s:
-                self.ended = "the run waited for something that did not happen"
-            if self.ended:
-                self._sandbox.kill_participant()
-                return
-
-    def _change_turns(self, yardstick: Yardstick) -> None:
-        self._sandbox.freeze()
-        try:
-            yardstick.turn()
-        except Exception as error:  # raised by whoever waits for the run
-            self.failure, self._yardstick = error, None
-        finally:
-            self._sandbox.thaw()
-
-    def __enter__(self) -> _Watch:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
+def _change_turns(sandbox: Sandbox, yardstick: Yardstick) -> None:
+    sandbox.freeze()
+    try:
+        yardstick.turn()
+    finally:
+        sandbox.thaw()
 
 
 def _read(sandbox: Sandbox, folder: str, job: Job) -> Output:
