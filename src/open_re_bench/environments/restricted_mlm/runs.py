@@ -13,14 +13,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from open_re_bench.environment import Environment, Submission
 from open_re_bench.environments.restricted_mlm.prepare import HELD_OUT, TRAINING
 from open_re_bench.errors import CannotRunHere, InfrastructureError
-from open_re_bench.sandbox import Bind, Limits, Sandbox, SandboxSpec, Toolchain, find
+from open_re_bench.sandbox import Bind, Sandbox, SandboxSpec, Toolchain, find
 from open_re_bench.scoring.cpu_limit import CpuLimit, Ended
 
 MASK_ID = 2  # `open_re_bench.corpus.tokenizer.SPECIALS`
 EXPORT_MEMORY_MB = 3072
 EXPORT_GRAPH_BYTES = 4_000_000
 TRAIN_MEMORY_MB = 6144
-TRAIN_SECONDS = 1800  # wall, for a starved machine; the FLOPs budget and the CPU limit are what end a training
 KIT = Path(__file__).with_name("kit")
 WORKER = Path(__file__).with_name("worker.py")
 # Nobody reads what the program prints, and a flood of it would keep the host busy.
@@ -145,13 +144,9 @@ def train(job: dict[str, Any], bound: Environment, hidden: Path) -> Result:
             # between steps and the process grows to several times what one step needs.
             environment={"OMP_NUM_THREADS": "1", "MALLOC_TRIM_THRESHOLD_": "67108864", "MALLOC_ARENA_MAX": "1"},
         )
-        with Sandbox(spec) as sandbox:
-            done = sandbox.run(
-                ["python3", "/opt/referee/trainer.py", "/opt/referee/job.json"],
-                timeout=TRAIN_SECONDS,
-                limits=Limits(cpu_seconds=cpu_limit),
-            )
-    if done.cpu_ns >= cpu_limit * 10**9:
+        with Sandbox(spec) as sandbox, CpuLimit(sandbox, cpu_limit) as guard:
+            done = sandbox.run(["python3", "/opt/referee/trainer.py", "/opt/referee/job.json"])
+    if guard.ended is Ended.WORKED:
         raise TrainingRefused(
             f"training took more than {cpu_limit} s of CPU time: the design does work that its FLOPs do not count"
         )
