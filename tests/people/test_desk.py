@@ -29,6 +29,7 @@ from open_re_bench.harness.workshop import CountedFreeze, workshop_for
 from open_re_bench.people import desk, proctoring, recording
 from open_re_bench.people import person as people
 from open_re_bench.people.commands import PersonCommands
+from open_re_bench.people.conversation import converse
 from open_re_bench.people.desk import Desk
 from open_re_bench.people.desk_link import Link
 from open_re_bench.people.person import PersonFolder, PersonRecord
@@ -54,7 +55,7 @@ class Sitting:
         found, _ = assets.prepare(bound)
         self.instance = instances.lay_out(bound, found, folder.instance, int(self.plan.instance_seed, 16))
         self.folder = folder
-        self.desk = Desk(self.person, bound.spec.title, login_uid, self.plan.attempt_id)
+        self.desk = Desk(self.person, bound.spec.title, login_uid, self.plan.attempt_id, converse)
         self.loop = asyncio.new_event_loop()
         self.sandbox = Sandbox(SandboxSpec(disk_mb=16))
 
@@ -247,7 +248,7 @@ def test_standing_still_for_others_is_said(tmp_path: Path, monkeypatch: pytest.M
 def test_a_session_is_served_once(tmp_path: Path) -> None:
     """Promise: a second harness on the same attempt is refused and the first goes on undisturbed."""
     with sitting(tmp_path) as made, seated(made) as screen:
-        second = Desk(made.person, "again", None, made.plan.attempt_id)
+        second = Desk(made.person, "again", None, made.plan.attempt_id, converse)
         with pytest.raises(UserError, match="served already"):
             second.open()
         screen.enter("echo undisturbed", r"[\r\n]undisturbed")

@@ -16,6 +16,7 @@ from open_re_bench.harness.attempt_folder import AttemptFolder
 from open_re_bench.harness.messages import duration
 from open_re_bench.people import desk as desks
 from open_re_bench.people import proctoring
+from open_re_bench.people.conversation import converse
 from open_re_bench.people.person import PersonFolder
 from open_re_bench.registry import environment as bound_environment
 from open_re_bench.running import runner
@@ -43,7 +44,7 @@ def serve(folder: AttemptFolder, report_file: Path | None, as_json: bool) -> Exi
         name = plan.attempt_id
     bound = bound_environment(plan.environment, plan.scale)
     resume = f"re-bench human --resume {where(folder.root)}"
-    desk = desks.Desk(person, bound.spec.title, record.login_uid, name)
+    desk = desks.Desk(person, bound.spec.title, record.login_uid, name, converse)
     desk.open()
     desks.register(plan.attempt_id, desk)
     note(_invitation(folder, desk, record.login_uid))

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
 
 from open_re_bench.harness.attempt_folder import now_text
 from open_re_bench.people.commands import COMMANDS, STOPPED
+from open_re_bench.people.desk import Desk
 from open_re_bench.people.desk_link import Phase
 from open_re_bench.people.person import CONSENT, QUESTIONS, Questionnaire
 from open_re_bench.people.seat import PhaseChanged, Seat
-
-if TYPE_CHECKING:
-    from open_re_bench.people.desk import Desk
 
 ESCAPE = 0x1D  # Ctrl-], as in telnet: no shell and hardly an editor uses it
 PROMPT = "re-bench> "

@@ -16,7 +16,7 @@ import shutil
 import socket
 import struct
 import threading
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,6 @@ from open_re_bench.harness.messages import duration
 from open_re_bench.harness.place import CLIENT, SOCKET, directory_of
 from open_re_bench.people import attach_client
 from open_re_bench.people.commands import warning
-from open_re_bench.people.conversation import converse
 from open_re_bench.people.desk_link import Link, Phase
 from open_re_bench.people.person import PersonFolder
 from open_re_bench.people.recording import Recording
@@ -41,6 +40,8 @@ FAREWELL_S = 2.0
 MAX_SEATS = 8
 logger = logging.getLogger(__name__)
 
+Conversation = Callable[["Desk", Seat], Awaitable[None]]  # serves one client until it leaves or everything is said
+
 
 class Desk:
     """Serves one attempt's person.
@@ -50,10 +51,13 @@ class Desk:
         environment: Title shown.
         login_uid: In proctored mode the only user who may sit here; None: only the harness's own user.
         name: What the socket's place is derived from (the login user's name, or the attempt's id).
+        converse: What is said to whoever sits here (`conversation.converse`).
     """
 
-    def __init__(self, person: PersonFolder, environment: str, login_uid: int | None, name: str) -> None:
-        self.person, self.environment = person, environment
+    def __init__(
+        self, person: PersonFolder, environment: str, login_uid: int | None, name: str, converse: Conversation
+    ) -> None:
+        self.person, self.environment, self._converse = person, environment, converse
         self.login_uid = login_uid
         self.directory = directory_of(name)
         self.phase, self.result_text = Phase.STARTING, ""
@@ -200,7 +204,7 @@ class Desk:
                 self._seats.add(seat)
                 self.left.clear()
                 self.note("attached")
-                await converse(self, seat)
+                await self._converse(self, seat)
         except (ConnectionError, EOFError):
             await seat.farewell("Left. The clock is as it was.\n")
         except Exception:
