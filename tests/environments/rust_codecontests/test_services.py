@@ -224,7 +224,7 @@ def test_import_that_does_not_end_costs_no_round(
     instance: Instance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A scaffold that is stuck before its first line ends is unusable at once; no round of problems waits for it."""
-    monkeypatch.setattr(scoring_code, "IMPORT_WALL_S", 2.0)
+    monkeypatch.setattr(scoring_code, "IMPORT_CPU_S", 2.0)
     monkeypatch.setattr(scoring_code, "Episodes", None)  # nothing is opened for it
     judgement = run_score(instance, scaffold(tmp_path, "import time\ntime.sleep(1000)"), tmp_path)
     assert judgement.failure is Failure.PARTICIPANT

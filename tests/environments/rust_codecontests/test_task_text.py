@@ -26,7 +26,7 @@ LIMITS = (
     f"{judge.DIAGNOSTICS} characters of the compiler's messages",
     f"{score.SCAFFOLD_MEMORY_MB // 1024} GB of memory, {score.SCAFFOLD_PIDS} processes",
     f"{score.SCAFFOLD_DISK_MB} MB of files",
-    f"Importing `solution.py` may take {score.IMPORT_WALL_S:.0f} seconds",
+    f"Importing `solution.py` may take {score.IMPORT_CPU_S:.0f} seconds of CPU time",
     f"Up to {services.CALLS_AT_ONCE} requests to the coder and {services.CALLS_AT_ONCE} to the judge",
     f"in a scoring {scoring_door.MAX_CONNECTIONS} in all, and one that has waited {scoring_door.SLOT_S:.0f} seconds",
 )

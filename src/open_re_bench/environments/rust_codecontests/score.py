@@ -21,6 +21,7 @@ from open_re_bench.environments.rust_codecontests.runner import Verdict
 from open_re_bench.environments.rust_codecontests.scoring_door import ScoringDoor
 from open_re_bench.sandbox import Bind, Limits, Sandbox, SandboxSpec, ensure
 from open_re_bench.scoring.chat import CODER, Meter
+from open_re_bench.scoring.cpu_limit import CpuLimit
 
 HERE = Path(__file__).parent
 MAX_TOKENS = 10**9  # over a whole scoring; the budget per problem is what binds
@@ -29,7 +30,7 @@ PATH = {"PYTHONPATH": "/opt/kit"}
 VISIBLE_DECK, FINAL_DECK = "visible", "deck3"
 """Names of decks: of the scorings during an attempt, and of the final one."""
 SCAFFOLD_MEMORY_MB, SCAFFOLD_PIDS, SCAFFOLD_DISK_MB = 2048, 128, 256  # of a round's sandbox
-IMPORT_WALL_S, IMPORT_CPU_S = 60.0, 20  # a scaffold is imported in well under a second
+IMPORT_CPU_S = 20.0  # a scaffold is imported in well under a second
 UNUSABLE = 3  # exit code of worker.py: the submission has no usable generate_solution
 
 
@@ -38,7 +39,7 @@ def score(submission: Submission, scoring: Scoring) -> Judgement:
     scale = scoring.environment.scale
     unusable = Judgement.invalid(
         f"solution.py could not be used: it must define async generate_solution(client, problem) "
-        f"within {IMPORT_WALL_S:.0f} s"
+        f"within {IMPORT_CPU_S:.0f} s of CPU time"
     )
     if not _can_be_imported(submission, scale):
         return unusable
@@ -104,9 +105,9 @@ def _anchors(scoring: Scoring, *, simulated: bool) -> tuple[float | None, float 
 
 def _can_be_imported(submission: Submission, scale: Scale) -> bool:
     """Whether the scaffold can be imported in time: one that is stuck or broken there costs no round of problems."""
-    with Sandbox(_sandbox(submission, scale)) as sandbox:
-        done = sandbox.run([*WORKER, "check"], timeout=IMPORT_WALL_S, env=PATH, limits=Limits(cpu_seconds=IMPORT_CPU_S))
-    return done.code == 0 and not done.timed_out
+    with Sandbox(_sandbox(submission, scale)) as sandbox, CpuLimit(sandbox, IMPORT_CPU_S) as guard:
+        done = sandbox.run([*WORKER, "check"], env=PATH)
+    return done.code == 0 and guard.ended is None
 
 
 def _sandbox(submission: Submission, scale: Scale, door: Path | None = None) -> SandboxSpec:
