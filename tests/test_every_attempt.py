@@ -21,11 +21,14 @@ def attempts(tmp_path_factory: pytest.TempPathFactory) -> list[AttemptFolder]:
     own = tmp_path_factory.mktemp("own")
     finish(start_run(own / "logs", write_transcript(own / "t.jsonl", [SCORE])))
     found = find_attempts([tmp_path_factory.getbasetemp()])
-    return [
-        folder
-        for folder in found
-        if not (folder.root / TAMPERED).exists() and folder.read_plan().environment in registry.packages()
-    ]
+    return [folder for folder in found if _was_run(folder)]
+
+
+def _was_run(folder: AttemptFolder) -> bool:
+    """Whether a run made it, on a shipped environment: not a bundle's test with empty plans, nor a forgery."""
+    if (folder.root / TAMPERED).exists() or folder.plan_file.read_text(encoding="utf-8") == "{}":
+        return False
+    return folder.read_plan().environment in registry.packages()
 
 
 def _verdicts(attempts: list[AttemptFolder], rescore: bool) -> dict[Path, tuple[Verdict, tuple[str, ...]]]:
@@ -45,7 +48,11 @@ def test_records_of_every_attempt_hold(attempts: list[AttemptFolder]) -> None:
 
 @pytest.mark.slow
 def test_every_attempt_scores_what_it_says(attempts: list[AttemptFolder]) -> None:
-    """Scored again with a fresh seed, every finished attempt of the suite agrees with its record."""
+    """Scored again with a fresh seed, every finished attempt of the suite agrees with its record; one whose coder was
+    a server of its test, gone by now, cannot be scored again.
+    """
+    coded = {folder.root for folder in attempts if folder.read_plan().model_roles}
     seen = _verdicts(attempts, rescore=True)
-    assert {root: found for root, found in seen.items() if found[0] not in (Verdict.AGREES, Verdict.UNFINISHED)} == {}
+    expected = {root: (Verdict.CANNOT_RESCORE if root in coded else Verdict.AGREES) for root in seen}
+    assert {root: found for root, found in seen.items() if found[0] not in (expected[root], Verdict.UNFINISHED)} == {}
     print(f"{len(seen)} attempts: {sum(v is Verdict.AGREES for v, _ in seen.values())} agree after scoring again")

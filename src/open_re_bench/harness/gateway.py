@@ -30,7 +30,8 @@ from inspect_ai.model import (
     model_roles,
 )
 
-from open_re_bench.errors import UserError
+from open_re_bench.errors import CannotRunHere, UserError
+from open_re_bench.harness.inspect_internals import PrerequisiteError
 from open_re_bench.harness.model_roles import CODER as ROLE
 from open_re_bench.harness.model_roles import refuse_itself
 from open_re_bench.scoring.chat import CODER, ChatRefused, ChatRequest, Choice, Coder, Price, Usage, count_tokens
@@ -79,14 +80,24 @@ def bound_roles() -> dict[str, str]:
 
 @contextmanager
 def outside_a_sample(roles: Mapping[str, str]) -> Iterator[None]:
-    """Connects the coder of `roles` (if there is one) for a scoring without Inspect sample, such as a regrade."""
+    """Connects the coder of `roles` (if there is one) for a scoring without Inspect sample, such as a regrade.
+
+    Raises:
+        CannotRunHere: Inspect cannot make the model: its key is missing, or its provider is not installed.
+    """
     if ROLE not in roles:
         yield
         return
+    try:
+        model = get_model(roles[ROLE], memoize=False)
+    except (PrerequisiteError, ValueError) as error:
+        raise CannotRunHere(
+            f"the attempt's coder, {roles[ROLE]}, cannot be reached", "set its provider's key and address"
+        ) from error
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
-    token = CODER.set(serve_model(get_model(roles[ROLE], memoize=False), loop))
+    token = CODER.set(serve_model(model, loop))
     try:
         yield
     finally:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from inspect_ai._util.error import PrerequisiteError
 from inspect_ai.log._samples import sample_active
+
+__all__ = ["PrerequisiteError", "solver_name"]
 
 
 def solver_name() -> str:

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict
 from open_re_bench import assets, registry, versions
 from open_re_bench.attempt import AttemptRecord
 from open_re_bench.environment import Environment
-from open_re_bench.errors import UserError
+from open_re_bench.errors import CannotRunHere, UserError
 from open_re_bench.harness.attempt_folder import AttemptFolder, AttemptPlan
 from open_re_bench.harness.derived_records import derived_problems, dropped_flags
 from open_re_bench.monitor.evidence import Evidence, stored_submissions
@@ -94,12 +94,16 @@ def regrade(folder: AttemptFolder, rescore: bool = True, bound: Environment | No
     notes = [*_version_notes(bound, entries), *dropped_flags(result, _evidence(folder, entries, bound))]
     if not rescore or result.submission_sha256 is None:
         return Regrade(attempt_id=name, verdict=Verdict.AGREES, problems=tuple(notes), recorded=result.normalised)
-    score = _rescore(bound, plan, folder, result.submission_sha256)
-    if score.failure == "infrastructure":
+    try:
+        score = _rescore(bound, plan, folder, result.submission_sha256)
+        lacking = score.message if score.failure == "infrastructure" else None
+    except CannotRunHere as refusal:
+        lacking = str(refusal)
+    if lacking is not None:
         return Regrade(
             attempt_id=name,
             verdict=Verdict.CANNOT_RESCORE,
-            problems=(*notes, score.message),
+            problems=(*notes, lacking),
             recorded=result.normalised,
         )
     tolerance = _tolerance(bound, other_machine=_other_machine(entries, score))

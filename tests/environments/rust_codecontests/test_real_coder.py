@@ -17,6 +17,8 @@ from open_re_bench.harness import attempt_folder
 from open_re_bench.harness.attempt_folder import AttemptFolder
 from open_re_bench.harness.planning import plan_attempts
 from open_re_bench.harness.pricing import ModelPrice
+from open_re_bench.harness.regrade import Verdict as Regraded
+from open_re_bench.harness.regrade import regrade
 from open_re_bench.running import runner
 from open_re_bench.scoring.score_log import read
 
@@ -131,3 +133,8 @@ def test_a_whole_attempt_with_a_coder_behind_http(
     assert usage.input_tokens > 36 * 50  # two scorings of 18 episodes at least
     assert usage.total_cost == pytest.approx((usage.input_tokens + 2 * usage.output_tokens) / 1e6)
     assert folder.spending.exists()
+    # without the provider's key its records can be checked, its score cannot
+    monkeypatch.delenv("WORKSHOP_CODER_API_KEY")
+    outcome = regrade(folder)
+    assert outcome.verdict is Regraded.CANNOT_RESCORE
+    assert "cannot be reached" in outcome.problems[-1]
