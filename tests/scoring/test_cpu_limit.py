@@ -9,6 +9,7 @@ import pytest
 
 from open_re_bench.errors import InfrastructureError
 from open_re_bench.sandbox import Sandbox, SandboxSpec
+from open_re_bench.scoring import cpu_limit
 from open_re_bench.scoring.cpu_limit import CpuLimit, Ended
 
 SPEC = SandboxSpec(memory_mb=256, pids=64, disk_mb=16)
@@ -45,6 +46,24 @@ def test_a_busy_machine_is_not_the_runs_fault() -> None:
     assert guard.ended is Ended.WAITED
 
 
+def test_work_that_cannot_be_counted_ends_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tree that always wants to run and never shows CPU time does not hold its scorer for ever."""
+    monkeypatch.setattr(cpu_limit, "STARVED", 4)
+    tree = _Starved()
+    with CpuLimit(tree, 0.1) as guard:
+        assert tree.killed.wait(10)
+    assert guard.ended is Ended.WORKED
+
+
+def test_nothing_runs_unwatched() -> None:
+    """When the tree cannot be looked at any more, it is ended and the error reaches whoever waits."""
+    tree = _Starved()
+    tree.broken = True
+    with pytest.raises(InfrastructureError), CpuLimit(tree, 60):
+        tree.killed.wait(10)
+    assert tree.killed.is_set()
+
+
 def test_a_run_within_its_limit_ends_by_itself() -> None:
     """Nothing is ended early, and turns are taken meanwhile."""
     turns: list[float] = []
@@ -70,12 +89,15 @@ class _Starved:
 
     def __init__(self) -> None:
         self.in_line = True
+        self.broken = False
         self.killed = threading.Event()
 
     def cpu_ns(self) -> int:
         return 0
 
     def wants_to_run(self) -> bool:
+        if self.broken:
+            raise InfrastructureError("the sandbox is gone", "run `re-bench doctor`")
         return self.in_line
 
     def kill_participant(self) -> None:
