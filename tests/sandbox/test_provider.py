@@ -10,9 +10,9 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from inspect_ai._util.error import PrerequisiteError
 from inspect_ai.util import SandboxUnavailableError
 
+from open_re_bench.inspect_internals import PrerequisiteError
 from open_re_bench.sandbox.provider import BwrapConfig, BwrapSandbox
 
 pytestmark = pytest.mark.anyio

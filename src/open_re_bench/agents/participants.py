@@ -109,7 +109,7 @@ def participant(agent: str, arguments: Mapping[str, Any] | None = None) -> Agent
         raise UserError(
             f"agent {agent!r} cannot be built ({first})", "install its package, check its name and its --agent-arg"
         ) from error
-    from inspect_ai._util.registry import is_registry_object
+    from open_re_bench.inspect_internals import is_registry_object
 
     if not is_registry_object(built):
         raise UserError(f"{agent!r} built no agent of Inspect's", "decorate the function with @agent or @solver")
@@ -140,8 +140,7 @@ def _call(factory: str, arguments: dict[str, Any]) -> Any:
 
 
 def _registered(name: str, arguments: dict[str, Any]) -> Any:
-    from inspect_ai._util.entrypoints import ensure_entry_points
-    from inspect_ai._util.registry import registry_create, registry_lookup
+    from open_re_bench.inspect_internals import ensure_entry_points, registry_create, registry_lookup
 
     package = name.partition("/")[0]
     importlib.import_module(package)

@@ -31,9 +31,9 @@ from inspect_ai.model import (
 )
 
 from open_re_bench.errors import CannotRunHere, UserError
-from open_re_bench.harness.inspect_internals import PrerequisiteError
 from open_re_bench.harness.model_roles import CODER as ROLE
 from open_re_bench.harness.model_roles import refuse_itself
+from open_re_bench.inspect_internals import PrerequisiteError
 from open_re_bench.scoring.chat import CODER, ChatRefused, ChatRequest, Choice, Coder, Price, Usage, count_tokens
 
 ATTEMPT_S = 90  # one try of one request; a small model answers in seconds

@@ -20,10 +20,10 @@ from open_re_bench.harness import conversation
 from open_re_bench.harness.attempt_folder import AttemptFolder, AttemptPlan
 from open_re_bench.harness.door import door_directory
 from open_re_bench.harness.gateway import bound_roles
-from open_re_bench.harness.inspect_internals import solver_name
 from open_re_bench.harness.scorer import attempt_scorer
 from open_re_bench.harness.session import AttemptStore, close_session, live_sessions, open_session
 from open_re_bench.harness.tools import score, score_log
+from open_re_bench.inspect_internals import solver_name
 from open_re_bench.requirements import demand
 from open_re_bench.sandbox.provider import BwrapConfig
 from open_re_bench.scoring.workspace import task_text

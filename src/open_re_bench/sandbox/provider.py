@@ -16,7 +16,6 @@ import tomllib
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, overload
 
-from inspect_ai._util.error import PrerequisiteError
 from inspect_ai.util import (
     ExecResult,
     OutputLimitExceededError,
@@ -31,6 +30,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from typing_extensions import override
 
 from open_re_bench.errors import UserError
+from open_re_bench.inspect_internals import PrerequisiteError
 from open_re_bench.sandbox import leases, runtime, toolchain
 from open_re_bench.sandbox.asyncio_driver import run_exchange
 from open_re_bench.sandbox.bubblewrap import Sandbox, working_mode
