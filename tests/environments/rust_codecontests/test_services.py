@@ -228,7 +228,26 @@ def test_import_that_does_not_end_costs_no_round(
     monkeypatch.setattr(scoring_code, "Episodes", None)  # nothing is opened for it
     judgement = run_score(instance, scaffold(tmp_path, "import time\ntime.sleep(1000)"), tmp_path)
     assert judgement.failure is Failure.PARTICIPANT
-    assert "could not be used" in judgement.message
+    assert "could not be used: importing it took more than 2 s" in judgement.message
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("import numpy", "ModuleNotFoundError: No module named 'numpy'"),
+        ("x = 5", "has no attribute 'generate_solution'"),
+        ("def generate_solution(client, problem): return ''", "it must define async generate_solution"),
+        ("import asyncio, coder\nasyncio.run(coder.ask('model', {}))", "FileNotFoundError"),
+        ("raise ValueError('\\x1b[31m' + 'long ' * 1000)", "ValueError: [31mlong long"),
+    ],
+)
+def test_it_is_said_why_a_scaffold_is_unusable(instance: Instance, tmp_path: Path, text: str, why: str) -> None:
+    """Its author reads the last line of what went wrong, short and without control characters."""
+    judgement = run_score(instance, scaffold(tmp_path, text), tmp_path)
+    assert judgement.failure is Failure.PARTICIPANT
+    assert why in judgement.message
+    assert judgement.message.isprintable()
+    assert len(judgement.message) < 300
 
 
 def test_scaffold_reaches_nothing_else(instance: Instance, tmp_path: Path) -> None:

@@ -31,18 +31,15 @@ VISIBLE_DECK, FINAL_DECK = "visible", "deck3"
 """Names of decks: of the scorings during an attempt, and of the final one."""
 SCAFFOLD_MEMORY_MB, SCAFFOLD_PIDS, SCAFFOLD_DISK_MB = 2048, 128, 256  # of a round's sandbox
 IMPORT_CPU_S = 20.0  # a scaffold is imported in well under a second
+SHOWN_CHARACTERS = 200  # of what a broken scaffold says of itself
 UNUSABLE = 3  # exit code of worker.py: the submission has no usable generate_solution
 
 
 def score(submission: Submission, scoring: Scoring) -> Judgement:
     """Raw score: the fraction of the hidden problems whose answer passes every test."""
     scale = scoring.environment.scale
-    unusable = Judgement.invalid(
-        f"solution.py could not be used: it must define async generate_solution(client, problem) "
-        f"within {IMPORT_CPU_S:.0f} s of CPU time"
-    )
-    if not _can_be_imported(submission, scale):
-        return unusable
+    if (why := _unusable(submission, scale)) is not None:
+        return Judgement.invalid(f"solution.py could not be used: {why}")
     coder = CODER.get()
     episodes = Episodes(scoring.environment, scoring.instance.assets.hidden, Meter(tokens=MAX_TOKENS), coder)
     try:
@@ -52,7 +49,7 @@ def score(submission: Submission, scoring: Scoring) -> Judgement:
         with ThreadPoolExecutor(2) as pool:
             codes = list(pool.map(lambda job: job[0].run(job[1].run), [(copy_context(), draw) for draw in draws]))
             if UNUSABLE in codes:
-                return unusable
+                return Judgement.invalid("solution.py could not be used: importing it went well first, but not again")
             jobs = [(ticket, one) for draw in draws for ticket, one in draw.tickets.items()]
             verdicts = list(pool.map(lambda job: draws[0].verdict(*job), jobs))
         solved, count = sum(verdict is Verdict.AC for verdict in verdicts), len(verdicts)
@@ -103,11 +100,16 @@ def _anchors(scoring: Scoring, *, simulated: bool) -> tuple[float | None, float 
     return float(scale.constant("visible_start_raw")), float(scale.constant("visible_reference_raw"))
 
 
-def _can_be_imported(submission: Submission, scale: Scale) -> bool:
-    """Whether the scaffold can be imported in time: one that is stuck or broken there costs no round of problems."""
+def _unusable(submission: Submission, scale: Scale) -> str | None:
+    """Why the scaffold cannot be used: one that is stuck or broken in its import costs no round of problems."""
     with Sandbox(_sandbox(submission, scale)) as sandbox, CpuLimit(sandbox, IMPORT_CPU_S) as guard:
         done = sandbox.run([*WORKER, "check"], env=PATH)
-    return done.code == 0 and guard.ended is None
+    if guard.ended is not None:
+        return f"importing it took more than {IMPORT_CPU_S:.0f} s of CPU time, or of waiting"
+    if done.code == 0:
+        return None
+    said = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or [f"its import ended with {done.code}"]
+    return "".join(filter(str.isprintable, said[0]))[:SHOWN_CHARACTERS]
 
 
 def _sandbox(submission: Submission, scale: Scale, door: Path | None = None) -> SandboxSpec:

@@ -42,9 +42,10 @@ def main():
 
         generate = solution.generate_solution
     except BaseException as error:
-        print(f"solution.py: {type(error).__name__}: {error}", file=sys.stderr)
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return UNUSABLE
     if not inspect.iscoroutinefunction(generate):
+        print("it must define async generate_solution(client, problem)", file=sys.stderr)
         return UNUSABLE
     if what != "check":
         asyncio.run(work(generate, problems, int(what)))
