@@ -234,20 +234,22 @@ def test_import_that_does_not_end_costs_no_round(
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("import numpy", "ModuleNotFoundError: No module named 'numpy'"),
-        ("x = 5", "has no attribute 'generate_solution'"),
-        ("def generate_solution(client, problem): return ''", "it must define async generate_solution"),
-        ("import asyncio, coder\nasyncio.run(coder.ask('model', {}))", "FileNotFoundError"),
-        ("raise ValueError('\\x1b[31m' + 'long ' * 1000)", "ValueError: [31mlong long"),
+        ("import numpy", "importing it raised ModuleNotFoundError"),
+        ("x = 5", "it must define async generate_solution(client, problem)"),
+        (
+            "def generate_solution(client, problem): return ''",
+            "it must define async generate_solution(client, problem)",
+        ),
+        ("import asyncio, coder\nasyncio.run(coder.ask('model', {}))", "importing it raised FileNotFoundError"),
+        ("class Mine(Exception): pass\nraise Mine('words')", "importing it failed"),
+        ("print('ValueError: words')\nraise ValueError", "importing it failed"),
     ],
 )
 def test_it_is_said_why_a_scaffold_is_unusable(instance: Instance, tmp_path: Path, text: str, why: str) -> None:
-    """Its author reads the last line of what went wrong, short and without control characters."""
+    """Its author reads what went wrong; nothing of its own words gets into the log."""
     judgement = run_score(instance, scaffold(tmp_path, text), tmp_path)
     assert judgement.failure is Failure.PARTICIPANT
-    assert why in judgement.message
-    assert judgement.message.isprintable()
-    assert len(judgement.message) < 300
+    assert judgement.message == f"solution.py could not be used: {why}"
 
 
 def test_scaffold_reaches_nothing_else(instance: Instance, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ another. The scaffold sees statements, the model and the judge for its own progr
 
 from __future__ import annotations
 
+import builtins
 import json
 import math
 import random
@@ -31,8 +32,12 @@ VISIBLE_DECK, FINAL_DECK = "visible", "deck3"
 """Names of decks: of the scorings during an attempt, and of the final one."""
 SCAFFOLD_MEMORY_MB, SCAFFOLD_PIDS, SCAFFOLD_DISK_MB = 2048, 128, 256  # of a round's sandbox
 IMPORT_CPU_S = 20.0  # a scaffold is imported in well under a second
-SHOWN_CHARACTERS = 200  # of what a broken scaffold says of itself
-UNUSABLE = 3  # exit code of worker.py: the submission has no usable generate_solution
+UNUSABLE, NO_FUNCTION = 3, 4  # exit codes of worker.py: the import failed, or left no async generate_solution
+# What may be repeated of what a broken scaffold says of itself: a log has no words of a participant's.
+EXCEPTIONS = frozenset(
+    name for name, value in vars(builtins).items() if isinstance(value, type) and issubclass(value, BaseException)
+)
+SHOWN_BYTES = 100  # of it, more than the longest of these names has
 
 
 def score(submission: Submission, scoring: Scoring) -> Judgement:
@@ -48,7 +53,7 @@ def score(submission: Submission, scoring: Scoring) -> Judgement:
         draws = [_Draw(submission, scoring, episodes, draw, deck) for draw in range(int(scale.constant("draws")))]
         with ThreadPoolExecutor(2) as pool:
             codes = list(pool.map(lambda job: job[0].run(job[1].run), [(copy_context(), draw) for draw in draws]))
-            if UNUSABLE in codes:
+            if {UNUSABLE, NO_FUNCTION} & set(codes):
                 return Judgement.invalid("solution.py could not be used: importing it went well first, but not again")
             jobs = [(ticket, one) for draw in draws for ticket, one in draw.tickets.items()]
             verdicts = list(pool.map(lambda job: draws[0].verdict(*job), jobs))
@@ -108,8 +113,10 @@ def _unusable(submission: Submission, scale: Scale) -> str | None:
         return f"importing it took more than {IMPORT_CPU_S:.0f} s of CPU time, or of waiting"
     if done.code == 0:
         return None
-    said = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or [f"its import ended with {done.code}"]
-    return "".join(filter(str.isprintable, said[0]))[:SHOWN_CHARACTERS]
+    if done.code == NO_FUNCTION:
+        return "it must define async generate_solution(client, problem)"
+    said = done.stdout[:SHOWN_BYTES].decode(errors="replace").strip()
+    return f"importing it raised {said}" if said in EXCEPTIONS else "importing it failed"
 
 
 def _sandbox(submission: Submission, scale: Scale, door: Path | None = None) -> SandboxSpec:

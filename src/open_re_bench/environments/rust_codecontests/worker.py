@@ -10,7 +10,7 @@ import inspect
 import json
 import sys
 
-UNUSABLE = 3
+UNUSABLE, NO_FUNCTION = 3, 4
 
 sys.path.insert(0, "/submission")
 
@@ -34,19 +34,17 @@ async def work(generate, problems, parallel):
 
 
 def main():
-    """The exit code: 0, or `UNUSABLE`."""
+    """The exit code: 0, `UNUSABLE` with the exception's name on standard output, or `NO_FUNCTION`."""
     what = sys.argv[1]
     problems = [] if what == "check" else json.load(sys.stdin)
     try:
         import solution
-
-        generate = solution.generate_solution
     except BaseException as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        print(type(error).__name__)
         return UNUSABLE
+    generate = getattr(solution, "generate_solution", None)
     if not inspect.iscoroutinefunction(generate):
-        print("it must define async generate_solution(client, problem)", file=sys.stderr)
-        return UNUSABLE
+        return NO_FUNCTION
     if what != "check":
         asyncio.run(work(generate, problems, int(what)))
     return 0
