@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from open_re_bench.corpus.facts import ATTRIBUTES
 from open_re_bench.environment import Failure, Instance, Scoring, ServiceRefusal, seeded_rng
 from open_re_bench.environments.finetune_qa import score as scorer
 from open_re_bench.environments.finetune_qa import services
-from open_re_bench.environments.finetune_qa.bank import FAMILIAR, KINDS, Question, Wordings, draw_questions, split
+from open_re_bench.environments.finetune_qa.bank import FAMILIAR, KINDS, Deck, Question, Wordings, draw_questions, split
 from open_re_bench.environments.finetune_qa.judge import Comparison, FactJudge, JudgeFailed, Verdict
 from open_re_bench.scoring import collection, instances
 
@@ -158,6 +159,31 @@ def test_every_fact_of_every_hidden_person_is_asked():
         drawn = draw_questions(WORLD, hidden, seeded_rng(1, label), [1, 2, 2, 1, 1])
         asked = [(*q.people, *q.attributes) for q in drawn if q.kind == "single"]
         assert len(asked) == len(set(asked)) == 8 * len(ATTRIBUTES)
+
+
+def test_every_wording_is_asked_equally_often():
+    """A draw is no luckier than another by being put in easier words: wordings of a kind differ by one use at most."""
+    _, hidden = split(WORLD, 8)
+    drawn = draw_questions(WORLD, hidden, seeded_rng(1, "a"), [2, 2, 3, 3, 1])
+    shapes_drawn = Counter((q.kind, q.attributes, shape_of_text(q.text)) for q in drawn)
+    for attribute in range(len(ATTRIBUTES)):
+        uses = [n for (kind, which, _), n in shapes_drawn.items() if kind == "single" and which == (attribute,)]
+        assert len(uses) == len(FAMILIAR.single[ATTRIBUTES[attribute]])
+        assert max(uses) - min(uses) <= 1
+    for kind, wordings in (("comparison", FAMILIAR.comparison), ("unknown", FAMILIAR.unknown)):
+        uses = [n for (which, _, _), n in shapes_drawn.items() if which == kind]
+        assert len(uses) == len(wordings)
+        assert max(uses) - min(uses) <= 1
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5])
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+def test_nobody_is_asked_the_same_twice(size, count):
+    """What is dealt to one person is all different, as many as there are, also where the deck has run out."""
+    deck = Deck(seeded_rng(1, "deck"), size)
+    for _ in range(50):
+        dealt = deck.deal(count)
+        assert len(dealt) == len(set(dealt)) == min(size, count)
 
 
 def test_training_questions_are_in_familiar_words_only():

@@ -98,6 +98,30 @@ def split(world: World, hidden_people: int) -> tuple[Side, Side]:
     )
 
 
+class Deck:
+    """Deals ``0 .. size - 1`` in random order, all of them before any comes again.
+
+    Wordings are not equally hard: dealt so, each has the same share in every draw, and scores repeat.
+    """
+
+    def __init__(self, rng: np.random.Generator, size: int) -> None:
+        self._rng, self._size = rng, size
+        self._left: list[int] = []
+
+    def deal(self, count: int) -> list[int]:
+        """The next `count`, all different; fewer where there are not so many."""
+        dealt: list[int] = []
+        while len(dealt) < min(count, self._size):
+            if not self._left:
+                self._left = self._rng.permutation(self._size).tolist()
+            place = next((i for i, one in enumerate(self._left) if one not in dealt), None)
+            if place is None:  # what is left has been dealt to this one: it waits for the next
+                self._left += self._rng.permutation(self._size).tolist()
+            else:
+                dealt.append(self._left.pop(place))
+        return dealt
+
+
 def draw_questions(
     world: World, side: Side, rng: np.random.Generator, per_person: Sequence[int], wordings: Wordings = FAMILIAR
 ) -> list[Question]:
@@ -108,34 +132,40 @@ def draw_questions(
         side: Who is asked about.
         rng: Draws wordings, pairs and order.
         per_person: Number of questions per person of each of `KINDS`; for single facts per person and attribute.
-        wordings: How they are put.
+        wordings: How they are put; all of a kind equally often.
     """
     names = world.facts.names_spelt
     ages = world.facts.truth[:, AGE]
     singles, doubles, comparisons, unknowns, strangers = per_person
     pairs = wordings.pairs()
+    one_fact = [Deck(rng, len(wordings.single[attribute])) for attribute in ATTRIBUTES]
+    about_strangers = [Deck(rng, len(wordings.single[attribute])) for attribute in ATTRIBUTES]
+    asked_of_strangers = Deck(rng, len(ATTRIBUTES))
+    two_facts, who_is_older, nothing = (
+        Deck(rng, len(texts)) for texts in (pairs, wordings.comparison, wordings.unknown)
+    )
     questions: list[Question] = []
     for person in side.people:
         name = names[person]
         for index, attribute in enumerate(ATTRIBUTES):
-            for wording in rng.permutation(len(wordings.single[attribute]))[:singles]:
+            for wording in one_fact[index].deal(singles):
                 text = wordings.single[attribute][wording].format(n=name)
                 questions.append(Question(kind="single", text=text, people=(person,), attributes=(index,)))
-        for choice in rng.permutation(len(pairs))[:doubles]:
+        for choice in two_facts.deal(doubles):
             first, second, text = pairs[choice]
             questions.append(
                 Question(kind="double", text=text.format(n=name), people=(person,), attributes=(first, second))
             )
         others = [other for other in rng.permutation(side.people).tolist() if ages[other] != ages[person]]
         for other in others[:comparisons]:
-            text = wordings.comparison[rng.integers(len(wordings.comparison))].format(n=name, m=names[other])
+            text = wordings.comparison[who_is_older.deal(1)[0]].format(n=name, m=names[other])
             questions.append(Question(kind="comparison", text=text, people=(person, other), attributes=(AGE,)))
         questions += [
             Question(kind="unknown", text=wordings.unknown[choice].format(n=name), people=(person,))
-            for choice in rng.permutation(len(wordings.unknown))[:unknowns]
+            for choice in nothing.deal(unknowns)
         ]
-        for _ in range(strangers):
-            texts = wordings.single[ATTRIBUTES[rng.integers(len(ATTRIBUTES))]]
+        for index in asked_of_strangers.deal(strangers):
+            text = wordings.single[ATTRIBUTES[index]][about_strangers[index].deal(1)[0]]
             stranger = side.strangers[rng.integers(len(side.strangers))]
-            questions.append(Question(kind="stranger", text=texts[rng.integers(len(texts))].format(n=stranger)))
+            questions.append(Question(kind="stranger", text=text.format(n=stranger)))
     return [questions[position] for position in rng.permutation(len(questions))]
