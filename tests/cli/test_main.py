@@ -152,7 +152,19 @@ def test_version_and_help_and_no_arguments() -> None:
     for name, entry in main.entries().items():
         assert f"{name} " in helped.stdout
         assert entry.summary in " ".join(helped.stdout.split())
-    assert "Usage: re-bench" in run().stdout + run().stderr
+
+
+@pytest.mark.parametrize("arguments", [[], ["baselines"]])
+def test_a_group_without_a_command_shows_its_help_as_help(
+    arguments: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """`re-bench` alone, a newcomer's first command, is answered by the readable help, not by one line of error."""
+    assert main.run([*arguments, "--help"]) == ExitCode.OK
+    help_text = capfd.readouterr().out
+    assert main.run(arguments) == ExitCode.USAGE
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert err == help_text
 
 
 def test_output_is_plain_when_not_on_a_terminal() -> None:
