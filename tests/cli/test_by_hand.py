@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 
 from open_re_bench import protected
 from open_re_bench.cli import main
+from open_re_bench.cli.clean import PARTS
 from open_re_bench.errors import ExitCode
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "sorting_network"
@@ -135,3 +137,34 @@ def test_clean_says_what_would_go_and_removes_only_caches(
     assert not (private_cache / "assets").exists()
     assert (private_cache / "calibrations").exists()
     assert folder.exists()
+
+
+def test_clean_with_json_removes_nothing_unasked(private_cache: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """A script that wants to read what `clean` would say loses no cache: --json needs --yes or --dry-run."""
+    (private_cache / "toolchains" / "made").mkdir(parents=True)
+    assert main.run(["clean", "--json"]) == ExitCode.USAGE
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert "--dry-run" in err
+    assert (private_cache / "toolchains" / "made").exists()
+    assert answer(capfd, "clean", "--yes")["parts"][0]["removed"]
+    assert not (private_cache / "toolchains").exists()
+
+
+def test_clean_all_leaves_nothing_but_leases(private_cache: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """`clean all` removes every part of the cache that can be made again; locks of what is running stay."""
+    parts = ("assets", "toolchains", "calibrations", "workspaces", "rust-judge", "inside", "leases")
+    for part in parts:
+        (private_cache / part / "content").mkdir(parents=True)
+    assert {row["part"] for row in answer(capfd, "clean", "all", "--yes")["parts"]} == {*parts} - {"leases"}
+    assert [path.name for path in private_cache.iterdir()] == ["leases"]
+
+
+def test_every_part_of_the_cache_is_in_the_list() -> None:
+    """Whatever the code keeps in the cache is either removed by `clean all` or kept on purpose, and documented."""
+    root = Path(__file__).parents[2]
+    source = "".join(path.read_text() for path in (root / "src").rglob("*.py"))
+    kept = set(re.findall(r'cache_directory\("([a-z-]+)"', source))
+    assert kept == {*PARTS, "leases"}
+    documented = (root / "docs" / "files-and-formats.md").read_text().partition("## The cache")[2]
+    assert [part for part in kept if f"\n{part}/" not in documented] == []
