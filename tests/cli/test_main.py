@@ -175,6 +175,56 @@ def test_output_is_plain_when_not_on_a_terminal() -> None:
     assert all(symbol not in done.stdout for symbol in "│┃━─")
 
 
+@pytest.mark.parametrize("columns", [60, 80, 100, 140, 240])
+def test_names_stay_whole_on_terminals_of_any_width(
+    columns: int, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A table on a terminal never breaks a name in two: what is read can be pasted, and no line is too long."""
+    from open_re_bench.catalogue import catalogue
+    from open_re_bench.cli import console
+
+    monkeypatch.setattr(console, "is_terminal", lambda: True)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    assert main.run(["list"]) == ExitCode.OK
+    lines = capfd.readouterr().out.splitlines()
+    for row in catalogue():
+        assert any({row.environment, row.scale} <= set(line.split()) for line in lines), (row.environment, row.scale)
+    assert {"environment", "scale"} <= set(next(line for line in lines if line.strip()).split())
+    assert max(map(len, lines)) <= columns
+    assert any("rustc and cc" in line for line in lines)  # the last column is wrapped between words
+
+
+def test_a_cell_longer_than_the_terminal_is_wrapped_by_words(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A flag of the monitor that fills three lines leaves the columns after it readable."""
+    from open_re_bench.cli import console
+
+    monkeypatch.setattr(console, "is_terminal", lambda: True)
+    monkeypatch.setenv("COLUMNS", "80")
+    console.emit_table(
+        ("attempt", "flags", "decision"), [("first-attempt", "starts processes " * 12, "clean"), ("second", "", "-")]
+    )
+    out = capfd.readouterr().out
+    assert max(map(len, out.splitlines())) <= 80
+    assert out.count("starts") == out.count("processes") == 12
+    assert [line for line in out.splitlines() if not line.strip()] == []
+    assert "    clean" in out.splitlines()
+
+
+def test_the_list_says_what_a_smaller_machine_makes_of_results(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """That results from here would be local is not only in the JSON."""
+    from open_re_bench import requirements
+
+    monkeypatch.setattr(requirements, "smaller_than_declared", lambda _: "1 of 2 cores: results are local")
+    assert main.run(["list"]) == ExitCode.OK
+    out = capfd.readouterr().out
+    assert "4 GB; 1 of 2 cores: results are local" in out
+    assert "raw: start > reference" in out
+
+
 def test_list_shows_all_seven_environments_at_every_scale() -> None:
     """Built or not, each of the seven has a row for cpu, gpu and paper, with a reason when it cannot run; variants of a
     scale follow it.
