@@ -93,6 +93,16 @@ def test_lock_check_and_unlock(folder: Path, capfd: pytest.CaptureFixture[str]) 
     assert protected.tree_digest(folder / "protected") == protected.archive_digest(folder)
 
 
+def test_lock_check_finds_a_missing_archive(folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """What is not packed at all does not pass for packed, and a mistyped folder is refused, not found to hold none."""
+    shutil.rmtree(folder / "protected")
+    (folder / protected.ARCHIVE).unlink(missing_ok=True)
+    assert answer(capfd, "lock", "--folder", str(folder), "--check", code=ExitCode.FINDING)[0]["archive"] == "none"
+    for arguments in (["lock", "--check"], ["lock"], ["unlock"]):
+        assert main.run([*arguments, "--folder", str(tmp_path / "typo")]) == ExitCode.USAGE
+        assert "holds no environment.toml" in capfd.readouterr().err
+
+
 def test_record_version_refuses_a_silent_change(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """A changed scorer under the same version is a finding with --check and refused without a bump."""
     with (folder / "score.py").open("a") as file:
