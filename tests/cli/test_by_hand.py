@@ -58,6 +58,16 @@ def test_a_workspace_never_overwrites(folder: Path, tmp_path: Path, capfd: pytes
     assert [path.name for path in work.iterdir()] == ["mine.txt"]
 
 
+def test_a_workspace_that_cannot_be_laid_out_is_named(
+    folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A folder that cannot be made is no failure on our side: exit code 3 and its own name."""
+    (tmp_path / "file").write_text("")
+    for place in ("/sys/work", str(tmp_path / "file"), str(tmp_path / "file" / "work")):
+        assert main.run(["workspace", place, "--folder", str(folder), "--scale", "test"]) == ExitCode.CANNOT_RUN_HERE
+        assert f"re-bench: {place}: cannot be written (" in capfd.readouterr().err
+
+
 def test_prepare_verifies_and_mends(folder: Path, private_cache: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """A changed asset is reported by --verify with exit 1 and mended by the next prepare."""
     first = answer(capfd, "prepare", "--folder", str(folder), "--scale", "test")[0]

@@ -12,9 +12,13 @@ import os
 import sys
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import click
+
+from open_re_bench.errors import CannotRunHere, UserError
 
 NARROWEST_LAST = 24  # characters below which wrapping the last column helps nobody
 INDENT = "    "  # of the further lines of a row
@@ -90,6 +94,32 @@ def _stacked(rows: Sequence[Sequence[str]], widths: Sequence[int], width: int) -
 
 
 _STYLES = {"ok": "green", "yes": "green", "passed": "green", "missing": "red", "no": "red", "FAILED": "bold red"}
+
+
+@contextmanager
+def writing(target: Path, mend: str = "give a writable path with -o", folder: bool = False) -> Iterator[None]:
+    """Around what writes `target`, so that a place that cannot be written is the user's to mend, by its own name.
+
+    Args:
+        folder: `target` is a folder to fill rather than a file.
+
+    Raises:
+        UserError: a file is wanted and `target` is a folder.
+        CannotRunHere: `target` cannot be written.
+    """
+    if not folder and target.is_dir():
+        raise UserError(f"{target} is a folder", "give the path of a file")
+    goal = target.absolute()
+    try:
+        yield
+    except OSError as error:
+        # Files are written beside their place under a longer name; what was to be read is another error. A full disk
+        # names no file.
+        place = Path(os.fsdecode(error.filename)).absolute() if error.filename else goal
+        beside = place.parent == goal.parent and goal.name in place.name
+        if not (beside or place in goal.parents or goal in place.parents):
+            raise
+        raise CannotRunHere(f"{target}: cannot be written ({error.strerror or error})", mend) from error
 
 
 def note(text: str) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from open_re_bench.cli.console import emit_json, emit_table, json_option, note
+from open_re_bench.cli.console import emit_json, emit_table, json_option, note, writing
 from open_re_bench.cli.report import references_option
 from open_re_bench.errors import UserError
 
@@ -114,7 +114,9 @@ def command(
         if p.best or not best
     ]
     if csv_file:
-        pd.DataFrame(rows).to_csv(csv_file, index=False)
+        with writing(csv_file, "give a writable path with --csv"):
+            csv_file.parent.mkdir(parents=True, exist_ok=True)
+            pd.DataFrame(rows).to_csv(csv_file, index=False)
     if as_json:
         emit_json({"scale": str(table["scale"].iloc[0]), "flagged": flagged, "points": rows})
         return

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from open_re_bench.cli.console import emit_json, emit_table, json_option, note
+from open_re_bench.cli.console import emit_json, emit_table, json_option, note, writing
 from open_re_bench.errors import UserError
 
 
@@ -41,7 +41,8 @@ def command(
             )
         except ValueError as error:
             raise UserError("the decision is not complete", "give a name and at least ten characters of why") from error
-        decisions.write_decision(file, entry)
+        with writing(file, "a decision lies beside the logs: make that folder writable"):
+            decisions.write_decision(file, entry)
         note(f"recorded in {file}; reports and tables of {log_dir} follow it")
         return
     decided = {entry.attempt_id: entry.verdict for entry in decisions.read_decisions(file)}

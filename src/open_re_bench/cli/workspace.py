@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from open_re_bench.cli.console import emit_json, json_option, scale_option
+from open_re_bench.cli.console import emit_json, json_option, scale_option, writing
 from open_re_bench.cli.selection import ensure_prepared, folder_option, one
 
 
@@ -23,7 +23,8 @@ def command(arguments: tuple[str, ...], scale: str, folder: Path | None, as_json
     name, directory = split(arguments, folder)
     environment = one(name, folder, scale)
     ensure_prepared(environment)
-    environment.lay_out_workspace(directory)
+    with writing(directory, "give a writable folder", folder=True):
+        environment.lay_out_workspace(directory)
     files = sorted(path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_file())
     if as_json:
         emit_json({"environment": environment.name, "scale": scale, "directory": str(directory), "files": files})
