@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,21 @@ def test_from_workspace_to_score(folder: Path, tmp_path: Path, capfd: pytest.Cap
     (work / "solution" / "network.py").unlink()
     missing = answer(capfd, *score, code=ExitCode.FINDING)["score"]
     assert "~/solution/network.py is missing" in missing["message"]
+
+
+def test_a_hidden_score_is_shown_without_contradiction(
+    folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Who scores by hand sees the score, and that the message beside it is what participants get instead."""
+    file = folder / "environment.toml"
+    file.write_text(file.read_text().replace('final = "best"', 'final = "last"\nscore_visible = false', 1))
+    work = tmp_path / "sp ace"
+    assert main.run(["workspace", str(work), "--folder", str(folder), "--scale", "test"]) == ExitCode.OK
+    assert shlex.quote(str(work)) in capfd.readouterr().out.splitlines()[-1]
+    assert main.run(["score", str(work), "--folder", str(folder), "--scale", "test"]) == ExitCode.OK
+    first, second = capfd.readouterr().out.splitlines()
+    assert "normalised 0.000" in first
+    assert second.startswith("participants are told: ")
 
 
 def test_a_workspace_never_overwrites(folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
+import shlex
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from open_re_bench.cli.live_table import LiveTable
+from open_re_bench.cli.live_table import LiveTable, where
 from open_re_bench.harness.attempt_folder import AttemptFolder
 from tests.faults.writer import PLAN
 
@@ -27,3 +28,11 @@ def test_a_narrow_terminal_shows_attempts_whole(columns: int, shown: bool, tmp_p
     assert ("waiting" in out.getvalue()) == ("scale" in out.getvalue()) == shown
     assert "best" in out.getvalue()
     assert "last" in out.getvalue()
+
+
+def test_a_path_to_paste_is_quoted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A log directory with a space in its name can be pasted from the lines that a run prints."""
+    monkeypatch.chdir(tmp_path)
+    assert where(tmp_path / "logs") == "logs"
+    assert shlex.split(f"re-bench view {where(tmp_path / 'sp ace')}") == ["re-bench", "view", "sp ace"]
+    assert shlex.split(where(tmp_path.parent / "sp ace")) == [str(tmp_path.parent / "sp ace")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import threading
 import time
 from collections.abc import Sequence
@@ -129,8 +130,8 @@ def _of(used: float, budget: float) -> str:
 
 
 def where(path: Path) -> str:
-    """A path as short as it stays usable from the current directory."""
+    """A path as short as it stays usable from the current directory, quoted for a shell."""
     try:
-        return str(path.resolve().relative_to(Path.cwd()))
+        return shlex.quote(str(path.resolve().relative_to(Path.cwd())))
     except ValueError:
-        return str(path)
+        return shlex.quote(str(path))

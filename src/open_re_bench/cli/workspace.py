@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
@@ -29,9 +30,9 @@ def command(arguments: tuple[str, ...], scale: str, folder: Path | None, as_json
     if as_json:
         emit_json({"environment": environment.name, "scale": scale, "directory": str(directory), "files": files})
         return
-    again = f"--folder {folder}" if folder else environment.name
+    again = f"--folder {shlex.quote(str(folder))}" if folder else environment.name
     click.echo(f"{directory}: {len(files)} files laid out; read {directory / 'task.md'}")
-    click.echo(f"score it with: re-bench score {again} {directory} --scale {scale}")
+    click.echo(f"score it with: re-bench score {again} {shlex.quote(str(directory))} --scale {scale}")
 
 
 def split(arguments: tuple[str, ...], folder: Path | None) -> tuple[str | None, Path]:
