@@ -23,7 +23,7 @@ def command(
     """Pack logs and submissions for others to check.
 
     Keys, personal data and protected material are replaced or left out, and what was is printed: look at it before
-    you share. Exit codes: 0 ok, 1 the checked bundle does not hold, 2 bad input.
+    you share. Exit codes: 0 ok, 1 the checked bundle does not hold, 2 bad input, 3 cannot be written.
 
     Example: re-bench bundle logs -o bundle.zip && re-bench bundle bundle.zip --check
     """

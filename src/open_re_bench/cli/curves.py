@@ -65,7 +65,8 @@ def command(
 ) -> None:
     """Score against total time budget, best of k.
 
-    Every split of every budget that was run; `*` marks the best complete one. Exit codes: 0 ok, 2 bad input.
+    Every split of every budget that was run; `*` marks the best complete one. Exit codes: 0 ok, 2 bad input,
+    3 the CSV cannot be written.
 
     Example: re-bench curves logs --best --csv curves.csv
     """

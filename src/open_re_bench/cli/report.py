@@ -44,7 +44,8 @@ def command(
 ) -> None:
     """Write one self-contained HTML report.
 
-    LOG is an Inspect log, a directory of logs, or a run table (.csv, .parquet). Exit codes: 0 written, 2 bad input.
+    LOG is an Inspect log, a directory of logs, or a run table (.csv, .parquet). Exit codes: 0 written, 2 bad input,
+    3 cannot be written.
 
     Example: re-bench report logs -o report.html --figures figures
     """
