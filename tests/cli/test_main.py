@@ -191,7 +191,7 @@ def test_names_stay_whole_on_terminals_of_any_width(
         assert any({row.environment, row.scale} <= set(line.split()) for line in lines), (row.environment, row.scale)
     assert {"environment", "scale"} <= set(next(line for line in lines if line.strip()).split())
     assert max(map(len, lines)) <= columns
-    assert any("rustc and cc" in line for line in lines)  # the last column is wrapped between words
+    assert "whose loading code is not written yet" in " ".join(" ".join(lines).split())  # wrapped between words
 
 
 def test_a_cell_longer_than_the_terminal_is_wrapped_by_words(
@@ -217,11 +217,13 @@ def test_the_list_says_what_a_smaller_machine_makes_of_results(
 ) -> None:
     """That results from here would be local is not only in the JSON."""
     from open_re_bench import requirements
+    from open_re_bench.catalogue import catalogue
 
     monkeypatch.setattr(requirements, "smaller_than_declared", lambda _: "1 of 2 cores: results are local")
     assert main.run(["list"]) == ExitCode.OK
     out = capfd.readouterr().out
-    assert "4 GB; 1 of 2 cores: results are local" in out
+    runnable = [row for row in catalogue() if row.runnable]
+    assert out.count("; 1 of 2 cores: results are local") == len(runnable)
     assert "raw: start > reference" in out
 
 
