@@ -45,8 +45,7 @@ def command(
     """Compare two sets of runs.
 
     A and B are logs, log directories or run tables (may be the same). Differences A - B are paired by environment and
-    attempt length; an interval that leaves out 0 is marked `*`. Exit codes: 0 ok, 2 bad input or nothing in common,
-    3 the CSV cannot be written.
+    attempt length; an interval that leaves out 0 is marked `*`. Exit codes: 0 ok, 2 bad input or nothing in common.
 
     Example: re-bench compare logs/react logs/aide -k 1 -k 4
     """
