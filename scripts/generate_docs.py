@@ -131,7 +131,8 @@ def measurements() -> str:
         folder = registry.folder_of(name)
         spec = registry.read_spec(folder / "environment.toml")
         parts.append(
-            f"## {spec.title} (`{name}`)\n\n{spec.summary} Original: `{spec.original_id}`. Version {spec.version}.\n"
+            f"## {spec.title} (`{name}`)\n\n{spec.summary} Original: `{spec.original_id}`. Version {spec.version}. "
+            f"[README](../src/open_re_bench/environments/{name}/README.md)\n"
         )
         file = folder / "measurements.json"
         if file.exists():

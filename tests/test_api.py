@@ -58,6 +58,26 @@ def test_unprepared_says_how_to_prepare(environment: LoadedEnvironment, tmp_path
         environment.score_directory(tmp_path)
 
 
+def test_a_folder_that_is_not_there_is_refused(environment: LoadedEnvironment, tmp_path: Path) -> None:
+    """A mistyped folder is an error with its mend, as on the command line, and no invalid score without a receipt."""
+    environment.prepare()
+    with pytest.raises(UserError, match="typo is not a folder"):
+        environment.score_directory(tmp_path / "typo")
+    (tmp_path / "empty").mkdir()
+    score = environment.score_directory(tmp_path / "empty")
+    assert (score.valid, score.normalised) == (False, 0.0)
+    assert "missing" in score.message
+
+
+def test_the_example_of_the_readme_holds_for_any_folder(environment: LoadedEnvironment, tmp_path: Path) -> None:
+    """What the README prints of a score is there when nothing was handed in."""
+    readme = (EXAMPLE.parents[1] / "README.md").read_text(encoding="utf-8")
+    printed = next(line for line in readme.splitlines() if line.startswith("print("))
+    environment.prepare()
+    (tmp_path / "my-work").mkdir()
+    exec(printed, {"score": environment.score_directory(tmp_path / "my-work")})
+
+
 def test_loading_by_name_offers_the_nearest() -> None:
     """The interface gives the same mends as the command line."""
     with pytest.raises(UserError, match="did you mean optimize_kernel"):

@@ -36,13 +36,17 @@ class LoadedEnvironment(Environment):
             seed: Fixes the scoring's randomness (tests); None draws a fresh secret.
 
         Raises:
-            UserError: not prepared, or this machine cannot run the scale.
+            UserError: no such folder, not prepared, or this machine cannot run the scale.
         """
         from open_re_bench.paths import cache_directory
         from open_re_bench.sandbox.machine_locks import scoring_alone
         from open_re_bench.scoring.pipeline import Circumstances, score_folder
 
         folder = Path(directory)
+        if not folder.is_dir():
+            raise UserError(
+                f"{folder} is not a folder", "lay one out with `lay_out_workspace`, or `re-bench workspace`"
+            )
         instance = self._workspace_instance(folder)
         with scoring_alone(instance.environment.spec.timed_scoring):
             return score_folder(

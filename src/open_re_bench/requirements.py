@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from typing import TYPE_CHECKING
 
@@ -89,6 +90,11 @@ def obstacle(bound: Environment) -> str:
         return f"needs {gpus} more GPU{'s' if gpus > 1 else ''}"
     if missing := missing_tools(scale):
         return f"{', '.join(missing)} missing; {install_line(*missing)}"
+    if scale.data_variable and not os.path.isdir(os.environ.get(scale.data_variable, "")):
+        from open_re_bench import assets
+
+        if assets.find(bound) is None:
+            return f"needs your own data: set {scale.data_variable} to its folder"
     return sandbox_obstacle()
 
 

@@ -111,6 +111,7 @@ class Scale(Strict):
         prepare_minutes: About how long `prepare` takes on that hardware.
         toolchain: Python toolchain that sandboxes mount (`sandbox.toolchain`), or "none".
         system_tools: Commands that must exist on the host's PATH (mounted read-only), e.g. ``cc``.
+        data_variable: Environment variable that names the folder of the user's own data, which `prepare` reads.
         download_mb: Everything `prepare` fetches, toolchain included.
         unavailable: Why this row cannot run yet; empty when it can.
         anchors: None only where `unavailable` says why.
@@ -127,6 +128,7 @@ class Scale(Strict):
     prepare_minutes: float = Field(default=0, ge=0)
     toolchain: str = "none"
     system_tools: tuple[str, ...] = ()
+    data_variable: str = Field(default="", pattern=r"^[A-Z0-9_]*$")
     download_mb: float = Field(default=0, ge=0)
     unavailable: str = ""
     anchors: Anchors | None = None

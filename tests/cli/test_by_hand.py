@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ import pytest
 
 from open_re_bench import protected
 from open_re_bench.cli import main
+from open_re_bench.cli.clean import PARTS
 from open_re_bench.errors import ExitCode
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "sorting_network"
@@ -46,6 +49,21 @@ def test_from_workspace_to_score(folder: Path, tmp_path: Path, capfd: pytest.Cap
     assert "~/solution/network.py is missing" in missing["message"]
 
 
+def test_a_hidden_score_is_shown_without_contradiction(
+    folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Who scores by hand sees the score, and that the message beside it is what participants get instead."""
+    file = folder / "environment.toml"
+    file.write_text(file.read_text().replace('final = "best"', 'final = "last"\nscore_visible = false', 1))
+    work = tmp_path / "sp ace"
+    assert main.run(["workspace", str(work), "--folder", str(folder), "--scale", "test"]) == ExitCode.OK
+    assert shlex.quote(str(work)) in capfd.readouterr().out.splitlines()[-1]
+    assert main.run(["score", str(work), "--folder", str(folder), "--scale", "test"]) == ExitCode.OK
+    first, second = capfd.readouterr().out.splitlines()
+    assert "normalised 0.000" in first
+    assert second.startswith("participants are told: ")
+
+
 def test_a_workspace_never_overwrites(folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """A folder with anything in it is refused and left alone."""
     work = tmp_path / "work"
@@ -54,6 +72,16 @@ def test_a_workspace_never_overwrites(folder: Path, tmp_path: Path, capfd: pytes
     assert main.run(["workspace", str(work), "--folder", str(folder), "--scale", "test"]) == ExitCode.USAGE
     assert "is not empty" in capfd.readouterr().err
     assert [path.name for path in work.iterdir()] == ["mine.txt"]
+
+
+def test_a_workspace_that_cannot_be_laid_out_is_named(
+    folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A folder that cannot be made is no failure on our side: exit code 3 and its own name."""
+    (tmp_path / "file").write_text("")
+    for place in ("/sys/work", str(tmp_path / "file"), str(tmp_path / "file" / "work")):
+        assert main.run(["workspace", place, "--folder", str(folder), "--scale", "test"]) == ExitCode.CANNOT_RUN_HERE
+        assert f"re-bench: {place}: cannot be written (" in capfd.readouterr().err
 
 
 def test_prepare_verifies_and_mends(folder: Path, private_cache: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -89,6 +117,16 @@ def test_lock_check_and_unlock(folder: Path, capfd: pytest.CaptureFixture[str]) 
     assert answer(capfd, "unlock", "--folder", str(folder))[0]["protected"] == "unpacked"
     assert (folder / "protected" / "reference" / "new.txt").read_text() == "new"
     assert protected.tree_digest(folder / "protected") == protected.archive_digest(folder)
+
+
+def test_lock_check_finds_a_missing_archive(folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """What is not packed at all does not pass for packed, and a mistyped folder is refused, not found to hold none."""
+    shutil.rmtree(folder / "protected")
+    (folder / protected.ARCHIVE).unlink(missing_ok=True)
+    assert answer(capfd, "lock", "--folder", str(folder), "--check", code=ExitCode.FINDING)[0]["archive"] == "none"
+    for arguments in (["lock", "--check"], ["lock"], ["unlock"]):
+        assert main.run([*arguments, "--folder", str(tmp_path / "typo")]) == ExitCode.USAGE
+        assert "holds no environment.toml" in capfd.readouterr().err
 
 
 def test_record_version_refuses_a_silent_change(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -135,3 +173,34 @@ def test_clean_says_what_would_go_and_removes_only_caches(
     assert not (private_cache / "assets").exists()
     assert (private_cache / "calibrations").exists()
     assert folder.exists()
+
+
+def test_clean_with_json_removes_nothing_unasked(private_cache: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """A script that wants to read what `clean` would say loses no cache: --json needs --yes or --dry-run."""
+    (private_cache / "toolchains" / "made").mkdir(parents=True)
+    assert main.run(["clean", "--json"]) == ExitCode.USAGE
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert "--dry-run" in err
+    assert (private_cache / "toolchains" / "made").exists()
+    assert answer(capfd, "clean", "--yes")["parts"][0]["removed"]
+    assert not (private_cache / "toolchains").exists()
+
+
+def test_clean_all_leaves_nothing_but_leases(private_cache: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """`clean all` removes every part of the cache that can be made again; locks of what is running stay."""
+    parts = ("assets", "toolchains", "calibrations", "workspaces", "rust-judge", "inside", "leases")
+    for part in parts:
+        (private_cache / part / "content").mkdir(parents=True)
+    assert {row["part"] for row in answer(capfd, "clean", "all", "--yes")["parts"]} == {*parts} - {"leases"}
+    assert [path.name for path in private_cache.iterdir()] == ["leases"]
+
+
+def test_every_part_of_the_cache_is_in_the_list() -> None:
+    """Whatever the code keeps in the cache is either removed by `clean all` or kept on purpose, and documented."""
+    root = Path(__file__).parents[2]
+    source = "".join(path.read_text() for path in (root / "src").rglob("*.py"))
+    kept = set(re.findall(r'cache_directory\("([a-z-]+)"', source))
+    assert kept == {*PARTS, "leases"}
+    documented = (root / "docs" / "files-and-formats.md").read_text().partition("## The cache")[2]
+    assert [part for part in kept if f"\n{part}/" not in documented] == []

@@ -152,7 +152,19 @@ def test_version_and_help_and_no_arguments() -> None:
     for name, entry in main.entries().items():
         assert f"{name} " in helped.stdout
         assert entry.summary in " ".join(helped.stdout.split())
-    assert "Usage: re-bench" in run().stdout + run().stderr
+
+
+@pytest.mark.parametrize("arguments", [[], ["baselines"]])
+def test_a_group_without_a_command_shows_its_help_as_help(
+    arguments: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """`re-bench` alone, a newcomer's first command, is answered by the readable help, not by one line of error."""
+    assert main.run([*arguments, "--help"]) == ExitCode.OK
+    help_text = capfd.readouterr().out
+    assert main.run(arguments) == ExitCode.USAGE
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert err == help_text
 
 
 def test_output_is_plain_when_not_on_a_terminal() -> None:
@@ -161,6 +173,58 @@ def test_output_is_plain_when_not_on_a_terminal() -> None:
     assert done.returncode == 0
     assert done.stdout.isascii() or "\x1b" not in done.stdout
     assert all(symbol not in done.stdout for symbol in "│┃━─")
+
+
+@pytest.mark.parametrize("columns", [60, 80, 100, 140, 240])
+def test_names_stay_whole_on_terminals_of_any_width(
+    columns: int, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A table on a terminal never breaks a name in two: what is read can be pasted, and no line is too long."""
+    from open_re_bench.catalogue import catalogue
+    from open_re_bench.cli import console
+
+    monkeypatch.setattr(console, "is_terminal", lambda: True)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    assert main.run(["list"]) == ExitCode.OK
+    lines = capfd.readouterr().out.splitlines()
+    for row in catalogue():
+        assert any({row.environment, row.scale} <= set(line.split()) for line in lines), (row.environment, row.scale)
+    assert {"environment", "scale"} <= set(next(line for line in lines if line.strip()).split())
+    assert max(map(len, lines)) <= columns
+    assert "whose loading code is not written yet" in " ".join(" ".join(lines).split())  # wrapped between words
+
+
+def test_a_cell_longer_than_the_terminal_is_wrapped_by_words(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A flag of the monitor that fills three lines leaves the columns after it readable."""
+    from open_re_bench.cli import console
+
+    monkeypatch.setattr(console, "is_terminal", lambda: True)
+    monkeypatch.setenv("COLUMNS", "80")
+    console.emit_table(
+        ("attempt", "flags", "decision"), [("first-attempt", "starts processes " * 12, "clean"), ("second", "", "-")]
+    )
+    out = capfd.readouterr().out
+    assert max(map(len, out.splitlines())) <= 80
+    assert out.count("starts") == out.count("processes") == 12
+    assert [line for line in out.splitlines() if not line.strip()] == []
+    assert "    clean" in out.splitlines()
+
+
+def test_the_list_says_what_a_smaller_machine_makes_of_results(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """That results from here would be local is not only in the JSON."""
+    from open_re_bench import requirements
+    from open_re_bench.catalogue import catalogue
+
+    monkeypatch.setattr(requirements, "smaller_than_declared", lambda _: "1 of 2 cores: results are local")
+    assert main.run(["list"]) == ExitCode.OK
+    out = capfd.readouterr().out
+    runnable = [row for row in catalogue() if row.runnable]
+    assert out.count("; 1 of 2 cores: results are local") == len(runnable)
+    assert "raw: start > reference" in out
 
 
 def test_list_shows_all_seven_environments_at_every_scale() -> None:

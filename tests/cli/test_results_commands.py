@@ -13,10 +13,12 @@ import pytest
 from click.testing import CliRunner
 
 from open_re_bench.analysis.runs import write_table
-from open_re_bench.cli import baselines, bundle, compare, curves, report
-from open_re_bench.errors import UserError
+from open_re_bench.cli import baselines, bundle, compare, curves, main, report
+from open_re_bench.errors import ExitCode, UserError
+from open_re_bench.harness import attempt_folder
 from tests.analysis.attempt_logs import attempt, write_log
 from tests.analysis.run_tables import generated
+from tests.faults.writer import PLAN
 
 
 @pytest.fixture(scope="module")
@@ -124,6 +126,82 @@ def test_bundle_round_trip(tmp_path: Path) -> None:
     altered = runner.invoke(bundle.command, [str(zipped), "--check", "--json"])
     assert altered.exit_code == 1
     assert "not in the manifest" in json.loads(altered.stdout)["problems"][0]
+
+
+def test_a_run_that_was_killed_says_how_to_go_on(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Attempts that have not finished are not "no attempt": the line that resumes them can be pasted."""
+    logs = tmp_path / "my logs"
+    for name in ("a", "b"):
+        attempt_folder.create(logs, PLAN.model_copy(update={"attempt_id": name}))
+    for arguments in (["report"], ["curves"], ["bundle"]):
+        assert main.run([*arguments, str(logs)]) == ExitCode.USAGE
+        err = capfd.readouterr().err
+        assert "2 attempt(s), none finished" in err
+        assert f"re-bench resume '{logs}'" in err
+
+
+def test_a_log_cut_short_says_where_to_put_it(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """A directory is read as a whole, so a half-written log in it has to be moved, not left out."""
+    log = write_log(tmp_path / "logs", [attempt("a")])
+    (tmp_path / "logs" / "cut.eval").write_bytes(next(log.parent.glob("*.eval")).read_bytes()[:500])
+    capfd.readouterr()
+    assert main.run(["curves", str(tmp_path / "logs")]) == ExitCode.USAGE
+    err = capfd.readouterr().err
+    assert "cut.eval" in err
+    assert "move it out of the directory" in err
+
+
+def test_a_bundle_without_logs_says_so(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """A bundle of demonstrations holds their rows alone: neither packing nor regrading it sounds like more."""
+    write_log(tmp_path / "logs", [attempt("a", participant_kind="scripted")])
+    zipped, unpacked = tmp_path / "b.zip", tmp_path / "unpacked"
+    capfd.readouterr()
+    assert main.run(["bundle", str(tmp_path / "logs"), "-o", str(zipped)]) == ExitCode.OK
+    assert "no attempt can be checked with it" in capfd.readouterr().err
+    assert main.run(["bundle", str(zipped), "--unpack", str(unpacked)]) == ExitCode.OK
+    assert main.run(["regrade", str(unpacked)]) == ExitCode.USAGE
+    assert "holds no attempt of an agent or a person: nothing to regrade" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("command", "target"),
+    [
+        (("report", "RUNS", "-o"), "/sys/r.html"),
+        (("report", "RUNS", "-o"), "FILE/r.html"),
+        (("report", "RUNS", "-o", "OUT", "--figures"), "/sys/figures"),
+        (("curves", "RUNS", "--draws", "10", "--csv"), "/sys/c.csv"),
+        (
+            ("compare", "RUNS", "RUNS", "--first", "react · model-1", "--second", "modular · model-1", "--csv"),
+            "/sys/c.csv",
+        ),
+        (("baselines", "import", "RUNS", "-o"), "/sys/runs.csv"),
+        (("bundle", "LOGS", "-o"), "/sys/b.zip"),
+    ],
+)
+def test_a_place_that_cannot_be_written_is_named(
+    command: tuple[str, ...], target: str, runs: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """An output that cannot be written is no failure on our side: the path as it was given, the reason, exit code 3."""
+    (tmp_path / "file").write_text("")
+    names = {"RUNS": runs, "OUT": tmp_path / "r.html", "LOGS": tmp_path / "logs"}
+    if "LOGS" in command:
+        write_log(names["LOGS"], [attempt("a")])
+    target = target.replace("FILE", str(tmp_path / "file"))
+    capfd.readouterr()
+    assert main.run([*(str(names.get(word, word)) for word in command), target]) == ExitCode.CANNOT_RUN_HERE
+    err = capfd.readouterr().err.splitlines()[-1]
+    assert f"{target}: cannot be written (" in err
+    assert "partial" not in err
+    assert f"with {'-o' if command[-1] == '-o' else command[-1]}" in err
+
+
+def test_a_folder_is_refused_where_a_file_is_wanted(
+    runs: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """`report -o .` is bad input, not a defect of ours."""
+    for arguments in (["report", str(runs), "-o", "."], ["curves", str(runs), "--draws", "10", "--csv", str(tmp_path)]):
+        assert main.run(arguments) == ExitCode.USAGE
+        assert "is a folder; give the path of a file" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("module", ["report", "curves", "compare", "baselines", "bundle"])

@@ -16,6 +16,8 @@ from open_re_bench.cli import main
 from open_re_bench.conformance.check import Result
 from open_re_bench.diagnosis import Diagnosis, Finding
 from open_re_bench.errors import ExitCode
+from open_re_bench.harness.regrade import Verdict
+from open_re_bench.monitor.decisions import read_decisions
 from open_re_bench.receipt import Receipt
 from open_re_bench.scoring.calibration import Calibration
 from open_re_bench.scoring.pipeline import Score
@@ -98,6 +100,39 @@ def test_every_key_of_a_documented_shape_is_documented(page: str, keys: dict[str
     shapes = text(page).partition("## Commands")[0]
     missing = [key for key in keys if not re.search(rf"\b{key}\b", shapes)]
     assert missing == []
+
+
+def test_every_verdict_of_a_regrade_is_documented() -> None:
+    """Whoever reads `regrade --json` knows the values to expect."""
+    shapes = text("docs/cli.md").partition("## Commands")[0]
+    assert [verdict for verdict in Verdict if f"`{verdict}`" not in shapes] == []
+
+
+def test_every_environment_variable_of_ours_is_documented() -> None:
+    """What can be set from outside is in one list."""
+    named = set()
+    for path in (ROOT / "src").rglob("*.py"):
+        named |= set(re.findall(r'"(OPEN_RE_BENCH_[A-Z_]+)"', path.read_text(encoding="utf-8")))
+    assert named
+    listed = text("docs/cli.md").partition("## Environment variables")[2].partition("\n## ")[0]
+    assert [variable for variable in sorted(named) if f"`{variable}`" not in listed] == []
+
+
+def test_the_decision_in_the_docs_can_be_read(tmp_path: Path) -> None:
+    """A malformed decisions.json is answered by a pointer to docs/integrity.md: the entry there is a right one."""
+    file = tmp_path / "decisions.json"
+    file.write_text(text("docs/integrity.md").partition("```json\n")[2].partition("```")[0])
+    (decision,) = read_decisions(file)
+    assert decision.verdict == "cheat"
+
+
+def test_every_page_is_reached_from_another() -> None:
+    """The index leads to every page of docs/, and the page on environments to the README of each."""
+    index = text("docs/index.md")
+    assert [p.name for p in (ROOT / "docs").glob("*.md") if p.name != "index.md" and f"({p.name})" not in index] == []
+    linked = text("docs/environments.md")
+    folder = "src/open_re_bench/environments"
+    assert [p for p in (ROOT / folder).glob("*/README.md") if f"{folder}/{p.parent.name}/README.md" not in linked] == []
 
 
 def test_exit_codes_are_documented() -> None:

@@ -11,6 +11,7 @@ it shows up in warnings, and the statistics leave it out.
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,9 +82,19 @@ def load(paths: Sequence[Path]) -> Loaded:
         tables.insert(0, from_logs.table)
     table = concat(tables) if tables else None
     if table is None or table.empty:
+        _refuse_unfinished([path for path in paths if path.is_dir()])
         raise UserError("no attempt found", "run one first (`re-bench run`), or give the directory of its logs")
     decided = [entry for path in paths if path.is_dir() for entry in read_decisions(path / DECISIONS)]
     return Loaded(apply_decisions(table, decided), skipped)
+
+
+def _refuse_unfinished(folders: Sequence[Path]) -> None:
+    """Raises a `UserError` that says how to go on when attempts were planned in `folders` and none has a result."""
+    for folder in folders:
+        planned = [plan for plan in folder.glob("attempts/*/plan.json") if not (plan.parent / "result.json").exists()]
+        if planned:
+            go_on = f"go on with `re-bench resume {shlex.quote(str(folder))}`"
+            raise UserError(f"{folder}: {len(planned)} attempt(s), none finished", go_on)
 
 
 def log_files(folder: Path) -> list[Path]:
@@ -126,7 +137,7 @@ def read_logs(logs: Sequence[Path]) -> Loaded:
         raise ImportFailed(
             f"{len(logs)} log(s)",
             problems,
-            "leave the file out, or recover it with `inspect log recover` if its run was killed",
+            "move it out of the directory, or recover it with `inspect log recover` if its run was killed",
         )
     rows, where, superseded = _drop_superseded(rows, where)
     return Loaded(run_table(rows, source="logs", where=where), (*skipped, *superseded))

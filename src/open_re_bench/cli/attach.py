@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
@@ -33,6 +34,7 @@ def command(context: click.Context, attempt: Path) -> None:
         code = attach_client.attach(str(socket_of(attempt.resolve().name)))
     except OSError as error:
         raise UserError(
-            f"nobody serves {attempt.name} ({error.strerror})", f"take it up with: re-bench human --resume {attempt}"
+            f"nobody serves {attempt.name} ({error.strerror})",
+            f"take it up with: re-bench human --resume {shlex.quote(str(attempt))}",
         ) from error
     context.exit(code)

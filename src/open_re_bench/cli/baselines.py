@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from open_re_bench.cli.console import emit_json, emit_table, json_option, note, number
+from open_re_bench.cli.console import emit_json, emit_table, json_option, note, number, writing
 from open_re_bench.cli.report import references_option
 
 
@@ -143,7 +143,8 @@ def import_command(file: Path, output: Path, variant: str | None, references: st
         for problem in error.problems[:50]:
             note(f"{file.name}: {problem}")
         raise
-    write_table(table, output)
+    with writing(output):
+        write_table(table, output)
     if as_json:
         emit_json({"output": str(output), "attempts": len(table), "notes": list(notes)})
         return

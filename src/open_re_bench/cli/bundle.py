@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from open_re_bench.cli.console import emit_json, json_option, note
+from open_re_bench.cli.console import emit_json, json_option, note, writing
 from open_re_bench.errors import ExitCode, UserError
 
 
@@ -23,7 +23,7 @@ def command(
     """Pack logs and submissions for others to check.
 
     Keys, personal data and protected material are replaced or left out, and what was is printed: look at it before
-    you share. Exit codes: 0 ok, 1 the checked bundle does not hold, 2 bad input.
+    you share. Exit codes: 0 ok, 1 the checked bundle does not hold, 2 bad input, 3 cannot be written.
 
     Example: re-bench bundle logs -o bundle.zip && re-bench bundle bundle.zip --check
     """
@@ -32,11 +32,16 @@ def command(
     if check_only or unpack is not None:
         if not source.is_file():
             raise UserError(f"{source} is not a file", "give the path of a bundle")
-        result = bundles.unpack(source, unpack) if unpack is not None else bundles.check(source)
+        if unpack is not None:
+            with writing(unpack, "give a writable folder with --unpack", folder=True):
+                result = bundles.unpack(source, unpack)
+        else:
+            result = bundles.check(source)
     else:
         if not source.is_dir():
             raise UserError(f"{source} is not a directory", "give a log directory, or --check for a bundle")
-        result = bundles.pack(source, output)
+        with writing(output):
+            result = bundles.pack(source, output)
     if as_json:
         emit_json(
             {"bundle": str(source if check_only or unpack else output), "problems": list(result.problems)}

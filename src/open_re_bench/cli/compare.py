@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from open_re_bench.cli.console import emit_json, emit_table, json_option, note
+from open_re_bench.cli.console import emit_json, emit_table, json_option, note, writing
 from open_re_bench.cli.curves import draws_option, flagged_option, one_scale, seed_option, simulated_option
 from open_re_bench.errors import UserError
 
@@ -96,7 +96,9 @@ def command(
         "B": sorted({e for d in differences for e in d.only_second}),
     }
     if csv_file:
-        pd.DataFrame(rows).to_csv(csv_file, index=False)
+        with writing(csv_file, "give a writable path with --csv"):
+            csv_file.parent.mkdir(parents=True, exist_ok=True)
+            pd.DataFrame(rows).to_csv(csv_file, index=False)
     if as_json:
         emit_json({"first": name_a, "second": name_b, "left_out": alone, "differences": rows})
         return

@@ -1,8 +1,8 @@
 """What every command prints with: results on standard output, everything else on standard error.
 
-On a terminal tables are drawn by rich; elsewhere they are plain aligned lines without wrapping, so that `grep` and
-`less` work. ``NO_COLOR`` and ``TERM=dumb`` switch colours off. ``--json`` prints one JSON document and nothing else
-on standard output.
+On a terminal tables are drawn by rich where they fit; elsewhere they are plain aligned lines without wrapping, so that
+`grep` and `less` work. ``NO_COLOR`` and ``TERM=dumb`` switch colours off. ``--json`` prints one JSON document and
+nothing else on standard output.
 """
 
 from __future__ import annotations
@@ -10,10 +10,18 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+import textwrap
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import click
+
+from open_re_bench.errors import CannotRunHere, UserError
+
+NARROWEST_LAST = 24  # characters below which wrapping the last column helps nobody
+INDENT = "    "  # of the further lines of a row
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document (shapes: docs/cli.md).")
 scale_option = click.option(
@@ -36,26 +44,82 @@ def emit_json(value: Any) -> None:
 
 
 def emit_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Prints a table: drawn on a terminal, aligned plain columns elsewhere."""
+    """Prints a table: drawn on a terminal, aligned plain columns elsewhere.
+
+    Only the last column is ever wrapped: names broken in two can neither be read nor pasted. On a terminal too narrow
+    for that, a row takes several lines.
+    """
+    widths = [max(len(row[i]) for row in (header, *rows)) for i in range(len(header))]
     if is_terminal():
         from rich import box
         from rich.console import Console
         from rich.table import Table
         from rich.text import Text
 
+        console = Console()
+        if sum(widths[:-1]) + min(widths[-1], NARROWEST_LAST) + 3 * len(widths) > console.width:
+            for line in _stacked((header, *rows), widths, console.width):
+                click.echo(line)
+            return
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-        for title in header:
-            table.add_column(title, overflow="fold")
+        for i, title in enumerate(header):
+            table.add_column(title, overflow="fold", no_wrap=i < len(header) - 1)
         for row in rows:
             table.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))
-        Console().print(table)
+        console.print(table)
         return
-    widths = [max(len(row[i]) for row in (header, *rows)) for i in range(len(header))]
     for row in (header, *rows):
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
+def _stacked(rows: Sequence[Sequence[str]], widths: Sequence[int], width: int) -> Iterator[str]:
+    """Each row over several aligned lines of at most `width`, broken between cells; cells that are longer by words."""
+    groups: list[list[int]] = [[]]
+    for i, cell_width in enumerate(widths):
+        taken = sum(widths[j] + 2 for j in groups[-1])
+        if groups[-1] and len(INDENT) + taken + cell_width > width:
+            groups.append([])
+        groups[-1].append(i)
+    for row in rows:
+        for n, group in enumerate(groups):
+            indent = INDENT if n else ""
+            line = "  ".join(row[i].ljust(widths[i]) for i in group).rstrip()
+            if len(indent) + len(line) <= width:
+                if line:
+                    yield indent + line
+            else:  # one long cell
+                yield from textwrap.wrap(
+                    line, width, initial_indent=indent, subsequent_indent=INDENT, break_long_words=False
+                )
+
+
 _STYLES = {"ok": "green", "yes": "green", "passed": "green", "missing": "red", "no": "red", "FAILED": "bold red"}
+
+
+@contextmanager
+def writing(target: Path, mend: str = "give a writable path with -o", folder: bool = False) -> Iterator[None]:
+    """Around what writes `target`, so that a place that cannot be written is the user's to mend, by its own name.
+
+    Args:
+        folder: `target` is a folder to fill rather than a file.
+
+    Raises:
+        UserError: a file is wanted and `target` is a folder.
+        CannotRunHere: `target` cannot be written.
+    """
+    if not folder and target.is_dir():
+        raise UserError(f"{target} is a folder", "give the path of a file")
+    goal = target.absolute()
+    try:
+        yield
+    except OSError as error:
+        # Files are written beside their place under a longer name; what was to be read is another error. A full disk
+        # names no file.
+        place = Path(os.fsdecode(error.filename)).absolute() if error.filename else goal
+        beside = place.parent == goal.parent and goal.name in place.name
+        if not (beside or place in goal.parents or goal in place.parents):
+            raise
+        raise CannotRunHere(f"{target}: cannot be written ({error.strerror or error})", mend) from error
 
 
 def note(text: str) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from open_re_bench.cli.console import emit_json, emit_table, json_option, note
+from open_re_bench.cli.console import emit_json, emit_table, json_option, note, writing
 from open_re_bench.cli.report import references_option
 from open_re_bench.errors import UserError
 
@@ -65,7 +65,8 @@ def command(
 ) -> None:
     """Score against total time budget, best of k.
 
-    Every split of every budget that was run; `*` marks the best complete one. Exit codes: 0 ok, 2 bad input.
+    Every split of every budget that was run; `*` marks the best complete one. Exit codes: 0 ok, 2 bad input,
+    3 the CSV cannot be written.
 
     Example: re-bench curves logs --best --csv curves.csv
     """
@@ -114,7 +115,9 @@ def command(
         if p.best or not best
     ]
     if csv_file:
-        pd.DataFrame(rows).to_csv(csv_file, index=False)
+        with writing(csv_file, "give a writable path with --csv"):
+            csv_file.parent.mkdir(parents=True, exist_ok=True)
+            pd.DataFrame(rows).to_csv(csv_file, index=False)
     if as_json:
         emit_json({"scale": str(table["scale"].iloc[0]), "flagged": flagged, "points": rows})
         return

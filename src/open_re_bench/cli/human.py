@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 @click.option("--delete", metavar="ATTEMPT", type=click.Path(path_type=Path), help="Delete everything of this attempt.")
 @click.option("--recordings", "only_recordings", is_flag=True, help="With --delete: only what its terminals showed.")
 @click.option("--yes", is_flag=True, help="With --delete: do not ask.")
-@click.option("--report", "report_file", type=click.Path(path_type=Path), help="Where to write the HTML report.")
+@click.option("--report", "report_file", type=click.Path(path_type=Path), help="HTML report (default: report.html).")
 @json_option
 @click.pass_context
 def command(

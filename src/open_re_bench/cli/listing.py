@@ -29,7 +29,7 @@ def command(as_json: bool, show_all: bool) -> None:
             "budget",
             "prepare",
             "download",
-            "start > reference",
+            "raw: start > reference",
             "hardware / reason",
         ),
         [
@@ -41,7 +41,7 @@ def command(as_json: bool, show_all: bool) -> None:
                 ("done" if row.prepared else minutes(row.prepare_minutes)) if row.budget_minutes else "-",
                 megabytes(row.download_mb) if row.budget_minutes else "-",
                 f"{number(row.start_raw)} > {number(row.reference_raw)}" if row.start_raw is not None else "-",
-                row.hardware if row.runnable else row.reason,
+                "; ".join(filter(None, (row.hardware, row.note))) if row.runnable else row.reason,
             )
             for row in rows
         ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import threading
 import time
 from collections.abc import Sequence
@@ -19,6 +20,10 @@ from open_re_bench.sandbox.leases import QUEUED
 REFRESH_S = 0.5
 SILENCE_SHOWN_S = 60.0  # a wait this long is worth a word
 HEARTBEAT_S = 60.0  # where there is no terminal, a line at least this often shows that the run lives
+HEADINGS = ("attempt", "scale", "agent", "state", "time used", "waiting", "scorings", "best", "last")
+# Columns of a terminal below which rich would cut the names of attempts -> what then makes room: it is in the attempt's
+# name, in its result or in the log.
+LEFT_OUT = {120: ("scale", "waiting"), 100: ("agent", "scorings")}
 
 
 class LiveTable:
@@ -79,10 +84,13 @@ class LiveTable:
 
     def _table(self) -> Table:
         table = Table(title=None, expand=False)
-        for heading in ("attempt", "scale", "agent", "state", "time used", "waiting", "scorings", "best", "last"):
-            table.add_column(heading, no_wrap=True)
+        left_out = [heading for room, some in LEFT_OUT.items() if self._console.width < room for heading in some]
+        shown = [i for i, heading in enumerate(HEADINGS) if heading not in left_out]
+        for i in shown:
+            table.add_column(HEADINGS[i], no_wrap=True)
         for folder, plan in self._plans:
-            table.add_row(*_row(folder, plan))
+            row = _row(folder, plan)
+            table.add_row(*(row[i] for i in shown))
         return table
 
 
@@ -122,8 +130,8 @@ def _of(used: float, budget: float) -> str:
 
 
 def where(path: Path) -> str:
-    """A path as short as it stays usable from the current directory."""
+    """A path as short as it stays usable from the current directory, quoted for a shell."""
     try:
-        return str(path.resolve().relative_to(Path.cwd()))
+        return shlex.quote(str(path.resolve().relative_to(Path.cwd())))
     except ValueError:
-        return str(path)
+        return shlex.quote(str(path))

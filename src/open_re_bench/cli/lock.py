@@ -16,6 +16,8 @@ def _folders(names: tuple[str, ...], folder: Path | None) -> list[Path]:
     if folder is not None:
         if names:
             raise UserError("both names and --folder", "give one of them")
+        if not (folder / "environment.toml").is_file():
+            raise UserError(f"{folder} holds no environment.toml", "give an environment's folder")
         return [folder]
     here = Path(registry.__file__).parent / "environments"
     if names:
@@ -63,7 +65,7 @@ def lock(
         emit_json(rows)
     else:
         emit_table(("environment", "archive"), [(row["environment"], row["archive"]) for row in rows])
-    if any(row["archive"] == "stale" for row in rows):
+    if only_check and any(row["archive"] in ("stale", "none") for row in rows):
         context.exit(int(ExitCode.FINDING))
 
 

@@ -172,6 +172,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
             traceback.print_exc()
         _complain(str(error))
         return int(error.exit_code)
+    except click.exceptions.NoArgsIsHelpError as error:  # `re-bench` alone: what a newcomer types first
+        click.echo(error.ctx.get_help() if error.ctx else error.format_message(), err=True)
+        return int(ExitCode.USAGE)
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         hint = f" (see `{context.command_path} --help`)" if context is not None else ""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import click
 
-from open_re_bench.cli.console import emit_json, json_option, note
+from open_re_bench.cli.console import emit_json, json_option, note, writing
 
 REFERENCES = ("data", "paper", "readme")  # `baselines.originals.References`, which must not be imported for --help
+FIGURES_MEND = "give a writable folder with --figures"
 references_option = click.option(
     "--references",
     type=click.Choice(REFERENCES),
@@ -42,21 +44,23 @@ def command(
 ) -> None:
     """Write one self-contained HTML report.
 
-    LOG is an Inspect log, a directory of logs, or a run table (.csv, .parquet). Exit codes: 0 written, 2 bad input.
+    LOG is an Inspect log, a directory of logs, or a run table (.csv, .parquet). Exit codes: 0 written, 2 bad input,
+    3 cannot be written.
 
     Example: re-bench report logs -o report.html --figures figures
     """
     from open_re_bench.report import write_report_for_logs
 
-    loaded = write_report_for_logs(
-        logs,
-        output,
-        references=references,  # type: ignore[arg-type]  # checked by click
-        humans=humans,
-        with_submissions=submissions,
-        figures_dir=figures,
-        title=title,
-    )
+    with writing(output), writing(figures, FIGURES_MEND, folder=True) if figures else nullcontext():
+        loaded = write_report_for_logs(
+            logs,
+            output,
+            references=references,  # type: ignore[arg-type]  # checked by click
+            humans=humans,
+            with_submissions=submissions,
+            figures_dir=figures,
+            title=title,
+        )
     if as_json:
         emit_json(
             {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
@@ -14,7 +15,7 @@ from open_re_bench.errors import UserError
 @click.argument("log_dir", type=click.Path(path_type=Path))
 @click.option("--finalise", is_flag=True, help="Do not go on: re-score the best submission so far and end there.")
 @click.option("--max-attempts", type=click.IntRange(1), help="Attempts at once.")
-@click.option("--report", "report_file", type=click.Path(path_type=Path), help="Where to write the HTML report.")
+@click.option("--report", "report_file", type=click.Path(path_type=Path), help="HTML report (default: report.html).")
 @json_option
 @click.pass_context
 def command(
@@ -36,7 +37,7 @@ def command(
     folders = attempt_folder.unfinished(log_dir)
     people = [] if finalise else [folder for folder in folders if folder.read_plan().participant_kind == "human"]
     for folder in people:
-        note(f"a person's session is taken up with: re-bench human --resume {folder.root}")
+        note(f"a person's session is taken up with: re-bench human --resume {shlex.quote(str(folder.root))}")
     folders = [folder for folder in folders if folder not in people]
     if people and not folders:
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import shlex
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,7 +58,7 @@ if TYPE_CHECKING:
 )
 @click.option("--sandbox", default="bwrap", show_default=True, help="Inspect sandbox; any other makes results local.")
 @click.option("--dry-run", is_flag=True, help="Print what would run, its time, estimated tokens and cost; run nothing.")
-@click.option("--report", "report_file", type=click.Path(path_type=Path), help="Where to write the HTML report.")
+@click.option("--report", "report_file", type=click.Path(path_type=Path), help="HTML report (default: report.html).")
 @json_option
 @click.pass_context
 def command(
@@ -242,6 +243,6 @@ def write_report(log_dir: Path, report_file: Path | None) -> Path | None:
     try:
         write_report_for_logs([log_dir], target)
     except (UserError, OSError) as error:
-        note(f"the report could not be written ({error}); try `re-bench report {log_dir}`")
+        note(f"the report could not be written ({error}); try `re-bench report {shlex.quote(str(log_dir))}`")
         return None
     return target

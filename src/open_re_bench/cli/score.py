@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
@@ -30,7 +31,9 @@ def command(
     name, directory = split(arguments, folder)
     environment = one(name, folder, scale)
     if not directory.is_dir():
-        raise UserError(f"{directory} is not a folder", f"lay one out with `re-bench workspace ENV {directory}`")
+        raise UserError(
+            f"{directory} is not a folder", f"lay one out with `re-bench workspace ENV {shlex.quote(str(directory))}`"
+        )
     ensure_prepared(environment)
     score = environment.score_directory(directory)
     if as_json:
@@ -43,7 +46,9 @@ def command(
             )
         else:
             click.echo(f"{score.environment} ({score.scale}): invalid, attributed to {score.failure}")
-        click.echo(score.message)
+        # Where the score is hidden from participants, the message is the one they get and says so.
+        hidden = score.valid and not environment.spec.score_visible
+        click.echo(f"participants are told: {score.message}" if hidden else score.message)
         for warning in score.warnings:
             note(f"warning: {warning}")
         if receipt and score.receipt is not None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
 
-from open_re_bench.cli.console import emit_json, json_option, scale_option
+from open_re_bench.cli.console import emit_json, json_option, scale_option, writing
 from open_re_bench.cli.selection import ensure_prepared, folder_option, one
 
 
@@ -23,14 +24,15 @@ def command(arguments: tuple[str, ...], scale: str, folder: Path | None, as_json
     name, directory = split(arguments, folder)
     environment = one(name, folder, scale)
     ensure_prepared(environment)
-    environment.lay_out_workspace(directory)
+    with writing(directory, "give a writable folder", folder=True):
+        environment.lay_out_workspace(directory)
     files = sorted(path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_file())
     if as_json:
         emit_json({"environment": environment.name, "scale": scale, "directory": str(directory), "files": files})
         return
-    again = f"--folder {folder}" if folder else environment.name
+    again = f"--folder {shlex.quote(str(folder))}" if folder else environment.name
     click.echo(f"{directory}: {len(files)} files laid out; read {directory / 'task.md'}")
-    click.echo(f"score it with: re-bench score {again} {directory} --scale {scale}")
+    click.echo(f"score it with: re-bench score {again} {shlex.quote(str(directory))} --scale {scale}")
 
 
 def split(arguments: tuple[str, ...], folder: Path | None) -> tuple[str | None, Path]:

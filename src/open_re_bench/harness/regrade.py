@@ -235,6 +235,11 @@ def find_attempts(paths: Sequence[Path]) -> list[AttemptFolder]:
         here = (
             [path] if (path / "plan.json").exists() else sorted(p.parent for p in path.glob("**/attempts/*/plan.json"))
         )
+        if not here and (path / "manifest.json").is_file():
+            raise UserError(
+                f"{path} holds no attempt of an agent or a person: nothing to regrade",
+                "what scripted participants did is never packed",
+            )
         if not here:
             raise UserError(f"{path} holds no attempts", "give a --log-dir of `re-bench run` or an unpacked bundle")
         found.extend(AttemptFolder(folder) for folder in here)

@@ -1,4 +1,4 @@
-"""What people decided about flagged attempts: a signed-off file beside the logs, applied when they are read.
+"""What people decided about flagged attempts: a file beside the logs, applied when they are read.
 
 ``decisions.json`` is a list of `Decision`. A decision replaces an attempt's flags: ``clean`` clears them, ``cheat``
 sets the single flag ``decided``. Logs themselves are never edited.

@@ -325,7 +325,13 @@ def _content_problems(archive: zipfile.ZipFile, manifest: Manifest) -> list[str]
 def summary(bundle: Bundle) -> Sequence[str]:
     """What to tell a person about a bundle."""
     manifest = bundle.manifest
-    lines = [f"{manifest.attempts} attempt(s), {len(manifest.files)} file(s), made {manifest.made}"]
+    logs = sum(entry.path.startswith("logs/") for entry in manifest.files)
+    lines = [
+        f"{manifest.attempts} attempt(s) in the run table, {logs} log(s), {len(manifest.files)} file(s), "
+        f"made {manifest.made}"
+    ]
+    if manifest.attempts and not logs:
+        lines.append("no attempt can be checked with it: only the run table was packed")
     if manifest.redacted:
         lines.append("redacted: " + ", ".join(f"{n} × {kind}" for kind, n in manifest.redacted.items()))
     lines += [f"left out: {_safe(name)}: {why}" for name, why in manifest.left_out.items()]

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from open_re_bench import registry
+from open_re_bench import assets as prepared_assets
+from open_re_bench import registry, requirements
 from open_re_bench.environment import AssetBuild, Assets, Environment, ServiceRefusal
 from open_re_bench.environments.rust_codecontests import contests
 from open_re_bench.environments.rust_codecontests.episodes import Episodes
@@ -113,6 +114,23 @@ def test_missing_files_are_named(environment: Environment, data: Path, tmp_path:
     with pytest.raises(UserError, match=lost) as caught:
         build(environment, tmp_path)
     assert contests.VARIABLE in str(caught.value)
+
+
+def test_the_list_asks_for_the_data(
+    environment: Environment, data: Path, private_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`re-bench list` does not say that it runs here while `prepare` would refuse; prepared, the data may be gone."""
+    monkeypatch.setattr(requirements, "find_tool", lambda _: "/usr/bin/there")
+    assert contests.VARIABLE not in requirements.obstacle(environment)
+    monkeypatch.setenv(contests.VARIABLE, str(data / "gone"))
+    assert contests.VARIABLE in requirements.obstacle(environment)
+    monkeypatch.delenv(contests.VARIABLE)
+    assert contests.VARIABLE in requirements.obstacle(environment)
+    assert environment.scale.data_variable == contests.VARIABLE
+    monkeypatch.setenv(contests.VARIABLE, str(data))
+    prepared_assets.prepare(environment)
+    monkeypatch.delenv(contests.VARIABLE)
+    assert contests.VARIABLE not in requirements.obstacle(environment)
 
 
 def test_without_the_variable_the_mend_says_which(
