@@ -12,14 +12,15 @@ import click
 from open_re_bench.cli.console import emit_json, emit_table, json_option, note, number, scale_option
 from open_re_bench.cli.planned_spending import agent_arguments, say_plan, shared_fields, with_limits
 from open_re_bench.cli.selection import ensure_prepared, several
-from open_re_bench.errors import ExitCode, UserError
+from open_re_bench.errors import CannotRunHere, ExitCode, UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from open_re_bench.api import LoadedEnvironment
     from open_re_bench.attempt import AttemptRecord
     from open_re_bench.harness.attempt_folder import AttemptFolder, AttemptPlan
+    from open_re_bench.running.crew import Crew
     from open_re_bench.running.runner import RunOptions
 
 
@@ -88,17 +89,34 @@ def command(
     shared = shared_fields(model, model_roles, max_cost, max_tokens, cost_file)
     shared["agent_args"] = agent_arguments(agent_args)
     plans = _plan(chosen, agent, model, budget, runs, sandbox, shared)
+    _refuse_what_cannot_run(chosen, agent, shared["agent_args"], sandbox)
     if dry_run:
         say_plan(plans, as_json)
         return
+    from open_re_bench.harness import attempt_folder
+    from open_re_bench.running.runner import RunOptions, assemble
+
+    options = RunOptions(sandbox=sandbox, max_attempts=max_attempts)
+    crews = assemble(plans, options)  # before anything is written: what cannot start must not stay in the folder
     for environment in chosen:
         ensure_prepared(environment)
-    from open_re_bench.harness import attempt_folder
-    from open_re_bench.running.runner import RunOptions
-
     folders = [attempt_folder.create(log_dir, plan) for plan in plans]
-    options = RunOptions(sandbox=sandbox, max_attempts=max_attempts)
-    context.exit(int(carry_out_and_say(folders, log_dir, options, report_file, as_json)))
+    context.exit(int(carry_out_and_say(folders, log_dir, options, report_file, as_json, crews)))
+
+
+def _refuse_what_cannot_run(
+    chosen: Sequence[LoadedEnvironment], agent: str, agent_args: dict[str, Any], sandbox: str
+) -> None:
+    """Raises a `UserError` for environments, agent or sandbox that cannot be had here; needs no key of a model."""
+    from open_re_bench.agents.participants import participant
+    from open_re_bench.requirements import obstacle
+    from open_re_bench.running.crew import check_sandbox
+
+    for environment in chosen:
+        if reason := obstacle(environment):
+            raise CannotRunHere(f"{environment.name} at {environment.scale_name}: {reason}", "see `re-bench list`")
+    participant(agent, agent_args)
+    check_sandbox(sandbox)
 
 
 def _plan(
@@ -136,7 +154,12 @@ def _plan(
 
 
 def carry_out_and_say(
-    folders: Sequence[AttemptFolder], log_dir: Path, options: RunOptions, report_file: Path | None, as_json: bool
+    folders: Sequence[AttemptFolder],
+    log_dir: Path,
+    options: RunOptions,
+    report_file: Path | None,
+    as_json: bool,
+    crews: Mapping[str, Crew],
 ) -> ExitCode:
     """Carries attempts out under a live table, prints their results and writes the report.
 
@@ -156,9 +179,10 @@ def carry_out_and_say(
     interrupted = False
     with LiveTable(folders, Console(stderr=True)):
         try:
-            logs = runner.carry_out(folders, log_dir, options)
+            logs = runner.carry_out(folders, log_dir, options, crews)
             failures = runner.failures(logs)
-            interrupted = any(log.status == "cancelled" for log in logs)
+            # Inspect takes Ctrl-C itself and returns what has ended, mostly nothing.
+            interrupted = not logs or any(log.status == "cancelled" for log in logs)
         except KeyboardInterrupt:
             interrupted = True
     records = runner.results(folders)
