@@ -130,3 +130,25 @@ def test_finalising_only_what_never_started_makes_no_result(tmp_path: Path, capf
     assert "2 never started" in said.err
     assert "official" not in said.out
     assert (only_planned.read_result(), set_up.read_result()) == (None, None)
+
+
+FAILING = """
+from inspect_ai.agent import Agent, agent
+from inspect_ai._util.error import PrerequisiteError
+
+@agent
+def failing() -> Agent:
+    async def execute(state):
+        raise PrerequisiteError("[bold]ERROR[/bold]: list[str] lacks it.\\n\\nInstall with: [bold]pip install x[/bold]")
+    return execute
+"""
+
+
+def test_a_failure_is_said_with_its_mend(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Promise: the line of a failed attempt holds all that was said, in one line and without marks of colour."""
+    (tmp_path / "failing.py").write_text(FAILING)
+    code = run("--agent", "failing.py:failing", "--model", "mockllm/model")
+    error = capfd.readouterr().err
+    assert code == ExitCode.INFRASTRUCTURE
+    (line,) = [line for line in error.splitlines() if line.startswith("failed: ")]
+    assert line.endswith("ERROR: list[str] lacks it. Install with: pip install x")
