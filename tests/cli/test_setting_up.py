@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 from open_re_bench.cli import main
-from open_re_bench.errors import ExitCode
+from open_re_bench.errors import ExitCode, UserError
 from open_re_bench.harness import attempt_folder
 from open_re_bench.harness.attempt_folder import AttemptFolder
 from open_re_bench.harness.pricing import ModelPrice
+from open_re_bench.running.crew import crew
 
-from ..harness.conftest import _prepared
+from ..harness.conftest import SCORE, _prepared, bash_step, write_transcript
 
 __all__ = ["_prepared"]
 KEYS = ("OPENAI_API_KEY", "AZUREAI_OPENAI_API_KEY", "OPENAI_BASE_URL", "AZURE_CLIENT_ID")
@@ -152,3 +153,44 @@ def test_a_failure_is_said_with_its_mend(tmp_path: Path, capfd: pytest.CaptureFi
     assert code == ExitCode.INFRASTRUCTURE
     (line,) = [line for line in error.splitlines() if line.startswith("failed: ")]
     assert line.endswith("ERROR: list[str] lacks it. Install with: pip install x")
+
+
+@pytest.mark.parametrize("how", ["run", "dry run"])
+def test_a_scale_that_cannot_run_here_is_refused_before_it_is_planned(
+    how: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Promise: neither `run` nor `--dry-run` promises a scale that this machine or this release lacks: code 3."""
+    arguments = ["--dry-run"] if how == "dry run" else []
+    code = main.run(["run", "optimize_kernel", "--scale", "paper", "--agent", "start", *arguments])
+    said = capfd.readouterr()
+    assert code == ExitCode.CANNOT_RUN_HERE
+    assert said.out == ""
+    assert "preparing" not in said.err
+    assert not (tmp_path / "logs").exists()
+
+
+def test_arguments_of_the_model_reach_it(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Promise: `--agent replay --model-arg transcript=FILE` plays that recording, as docs/agents.md says; the document
+    of `--json` holds an attempt's keys and no others."""
+    from open_re_bench.attempt import AttemptRecord
+
+    transcript = write_transcript(tmp_path / "t.jsonl", [SCORE, bash_step("echo '# a' >> solution/solution.py"), SCORE])
+    assert run("--agent", "replay", "--model-arg", f"transcript={transcript}", "--json") == ExitCode.OK
+    (attempt,) = json.loads(capfd.readouterr().out)["attempts"]
+    assert attempt["scorings"] == 2
+    assert attempt.keys() == {field.serialization_alias or name for name, field in AttemptRecord.model_fields.items()}
+
+
+def test_settings_and_arguments_of_the_model_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Promise: what Inspect sets for every model (temperature, ...) is set, all else is the provider's, and an
+    argument that the provider does not take is the user's line."""
+    pytest.importorskip("openai", reason="the OpenAI client is a development dependency")
+    monkeypatch.setenv("OPENAI_API_KEY", "none")
+    planned = plan(tmp_path / "logs", 1, "react", "openai/gpt-5").read_plan()
+    given = {"temperature": 0.5, "reasoning_effort": "low", "organization": "mine"}
+    made = crew(planned.model_copy(update={"model_args": given}))
+    assert (made.model.config.temperature, made.model.config.reasoning_effort) == (0.5, "low")
+    assert made.model.model_args == {"organization": "mine"}
+    for wrong in ({"nonsense": 3}, {"temperature": "hot"}):
+        with pytest.raises(UserError, match=next(iter(wrong))):
+            crew(planned.model_copy(update={"model_args": wrong}))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from open_re_bench.cli.console import emit_json, emit_table, json_option, note, number, scale_option
-from open_re_bench.cli.planned_spending import agent_arguments, say_plan, shared_fields, with_limits
+from open_re_bench.cli.planned_spending import arguments, model_arguments, say_plan, shared_fields, with_limits
 from open_re_bench.cli.selection import ensure_prepared, several
 from open_re_bench.errors import CannotRunHere, ExitCode, UserError
 
@@ -42,6 +42,13 @@ if TYPE_CHECKING:
     metavar="ROLE=MODEL",
     help="A further model, such as coder=openai/gpt-4o-mini.",
 )
+@click.option(
+    "--model-arg",
+    "model_args",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A setting of the model (temperature, reasoning_effort, ...) or an argument of its provider; YAML.",
+)
 @click.option("--budget", help="Working time of one attempt, such as 90s, 30m, 8h (default: the scale's).")
 @click.option("--runs", default=1, show_default=True, type=click.IntRange(1, 1000), help="Attempts per environment.")
 @click.option(
@@ -69,6 +76,7 @@ def command(
     agent_args: tuple[str, ...],
     model: str | None,
     model_roles: tuple[str, ...],
+    model_args: tuple[str, ...],
     budget: str | None,
     runs: int,
     log_dir: Path,
@@ -87,7 +95,8 @@ def command(
     """
     chosen = several(environments, None, scale)
     shared = shared_fields(model, model_roles, max_cost, max_tokens, cost_file)
-    shared["agent_args"] = agent_arguments(agent_args)
+    shared["agent_args"] = arguments(agent_args, "--agent-arg")
+    shared["model_args"] = model_arguments(model_args)
     plans = _plan(chosen, agent, model, budget, runs, sandbox, shared)
     _refuse_what_cannot_run(chosen, agent, shared["agent_args"], sandbox)
     if dry_run:
@@ -134,13 +143,17 @@ def _plan(
 
     known, batch = entry(agent), secrets.token_hex(4)
     models = [name for name in (model, *shared["model_roles"].values()) if name]
+    if shared["model_args"] and not (known.needs_model or agent == "replay"):
+        raise UserError(f"agent {agent} uses no model", "leave --model-arg out")
     plans = [
         plan
         for environment in chosen
         for plan in plan_attempts(
             environment,
             runs=runs,
-            budget_s=parse_budget(budget) if budget else environment.scale.budget_minutes * 60,
+            budget_s=parse_budget(budget, unit_required=True)
+            if budget is not None
+            else environment.scale.budget_minutes * 60,
             agent=agent,
             model=model_for(agent, environment.name, environment.scale_name, model),
             kind=known.kind,
@@ -190,7 +203,7 @@ def carry_out_and_say(
     if as_json:
         emit_json(
             {
-                "attempts": [record.to_metadata() for record in records],
+                "attempts": [as_document(record) for record in records],
                 "failures": failures,
                 "log_dir": str(log_dir),
                 "report": str(written) if written else None,
@@ -209,6 +222,11 @@ def carry_out_and_say(
     if interrupted:
         return ExitCode.INTERRUPTED
     return ExitCode.OK if len(records) == len(folders) else ExitCode.INFRASTRUCTURE
+
+
+def as_document(record: AttemptRecord) -> dict[str, Any]:
+    """A record as ``--json`` prints it: without the keys that are only there for Inspect's summaries."""
+    return record.model_dump(mode="json", by_alias=True)
 
 
 def hardware_lines(plans: Sequence[AttemptPlan]) -> list[str]:

@@ -40,6 +40,7 @@ class AttemptPlan(BaseModel):
         local_reasons: Why its result cannot be official, whatever the machine.
         model_roles: Further models by role (``coder``).
         agent_args: Given to the agent when it is built.
+        model_args: Settings of the participant's model (temperature, ...) and arguments of its provider.
         max_cost, max_tokens: What its models may spend, in US dollars and in tokens of all kinds; None: no limit.
         prices: Prices of models as given by the user.
     """
@@ -62,6 +63,7 @@ class AttemptPlan(BaseModel):
     local_reasons: tuple[str, ...] = ()
     model_roles: dict[str, str] = {}
     agent_args: dict[str, JsonValue] = {}
+    model_args: dict[str, JsonValue] = {}
     max_cost: float | None = None
     max_tokens: int | None = None
     prices: dict[str, ModelPrice] = {}

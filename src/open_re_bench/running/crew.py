@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from inspect_ai.model import Model, get_model
+from inspect_ai.model import GenerateConfig, Model, get_model
 
 from open_re_bench import registry
 from open_re_bench.agents import participants
@@ -47,7 +47,7 @@ def crew(plan: AttemptPlan, finalise_only: bool = False, model_args: Mapping[str
     Args:
         plan: Its plan.
         finalise_only: Nobody works any more and the participant's model is not needed, nor its key.
-        model_args: Passed to the model provider.
+        model_args: Added to the plan's own arguments of the model.
 
     Raises:
         UserError: environment, participant or a model cannot be had.
@@ -58,15 +58,18 @@ def crew(plan: AttemptPlan, finalise_only: bool = False, model_args: Mapping[str
         model = _model(NO_MODEL)
     else:
         participant = participants.participant(plan.agent, plan.agent_args)
-        model = _model(plan.model or NO_MODEL, **(model_args or {}))
+        given = {**plan.model_args, **(model_args or {})}
+        settings = {name: given.pop(name) for name in sorted(GenerateConfig.model_fields.keys() & given.keys())}
+        model = _model(plan.model or NO_MODEL, settings, **given)
     # Also where nobody works any more: what was submitted may need the coder to be scored.
     return Crew(participant, model, {role: _model(name, role=role) for role, name in plan.model_roles.items()})
 
 
-def _model(name: str, **more: Any) -> Model:
+def _model(name: str, settings: Mapping[str, Any] | None = None, **more: Any) -> Model:
     try:
+        config = GenerateConfig.model_validate(settings or {})
         # Not memoised: the provider's address may come from the environment, which the cache's key does not hold.
-        return get_model(name, memoize=False, **more)
+        return get_model(name, memoize=False, config=config, **more)
     except PrerequisiteError as error:
         raise CannotRunHere(
             f"model {name!r} cannot be used here: {plain_message(error)}", "install or set that (docs/agents.md)"

@@ -38,7 +38,7 @@ class RunOptions:
         max_retries: Tries of one model request; with Inspect's growing pauses 20 of them bridge about six hours.
         finalise_only: The participant does not work any more; the attempt ends with what it has.
         display: Inspect's own display (``none`` under our live table).
-        model_args: Passed to the model provider.
+        model_args: Added to the plans' own arguments of the model.
     """
 
     sandbox: str = "bwrap"
@@ -51,7 +51,7 @@ class RunOptions:
 
 def group(plan: AttemptPlan) -> str:
     """What tells the Inspect task of `plan` from others."""
-    return plan.model_dump_json(include=SHARED)
+    return plan.model_dump_json(include={*SHARED, "model_args"})
 
 
 def assemble(
