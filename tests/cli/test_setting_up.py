@@ -84,7 +84,7 @@ def test_resume_leaves_what_it_cannot_take_up_and_goes_on(tmp_path: Path, capfd:
     log_dir = tmp_path / "logs"
     mistyped, twin, damaged = (plan(log_dir, 1, "nosuch/agent"), plan(log_dir, 2, "nosuch/agent"), plan(log_dir, 3))
     damaged.result_file.write_text('{"schema_version": 1, "attempt')
-    good = plan(log_dir, 4)
+    good, of_inspect = plan(log_dir, 4), plan(log_dir, 5, agent="")
     code = main.run(["resume", str(log_dir)])
     error = capfd.readouterr().err
     assert good.read_result() is not None
@@ -92,6 +92,7 @@ def test_resume_leaves_what_it_cannot_take_up_and_goes_on(tmp_path: Path, capfd:
     assert error.count("and those like it: agent 'nosuch/agent' cannot be built") == 1
     assert mistyped.root.name in error
     assert "result.json" in error
+    assert f"{of_inspect.root.name} and those like it: `inspect eval` planned it" in error
     assert not mistyped.result_file.exists()
     assert not twin.result_file.exists()
 

@@ -53,6 +53,8 @@ def crew(plan: AttemptPlan, finalise_only: bool = False, model_args: Mapping[str
         UserError: environment, participant or a model cannot be had.
     """
     registry.environment(plan.environment, plan.scale)
+    if not plan.agent and not finalise_only:
+        raise UserError("`inspect eval` planned it and names who works", "repeat that command with the same -T batch")
     if finalise_only:
         participant: Agent | Solver = participants.nobody()
         model = _model(NO_MODEL)
