@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -86,7 +87,7 @@ def _begun(folders: Sequence[AttemptFolder], log_dir: Path, leave: Callable[[Use
         except UserError as error:
             leave(error)
     if never:
-        note(f"{never} never started: left as they are (go on with re-bench resume {log_dir})")
+        note(f"{never} never started: left as they are (go on with re-bench resume {shlex.quote(str(log_dir))})")
     return begun
 
 
