@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from open_re_bench.errors import ExitCode
@@ -63,3 +64,43 @@ def test_interrupting_prepare_leaves_no_half_built_assets(tmp_path: Path) -> Non
         _, errors = running.communicate(timeout=WAIT_S)
     assert running.returncode == ExitCode.INTERRUPTED, errors
     assert [path for path in (cache / "assets").rglob("*") if path.is_file() and path.suffix != ".lock"] == []
+
+
+SLEEPER = """
+import asyncio
+from pathlib import Path
+from inspect_ai.agent import Agent, agent
+
+@agent
+def sleeper() -> Agent:
+    async def execute(state):
+        Path("works").write_text("")
+        await asyncio.sleep(600)
+        return state
+    return execute
+"""
+
+
+def test_interrupting_run_and_resume_says_how_to_go_on(tmp_path: Path) -> None:
+    """Promise: Ctrl-C in `run`, and again in the `resume` that it names, ends with code 4 and that line; no result."""
+    (tmp_path / "sleeper.py").write_text(SLEEPER)
+    run = ["run", "optimize_kernel", "--scale", "test", "--agent", "sleeper.py:sleeper", "--model", "mockllm/model"]
+    for arguments in (run, ["resume", "logs"]):
+        with subprocess.Popen(
+            [sys.executable, "-m", "open_re_bench.cli.main", *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=tmp_path,
+        ) as running:
+            deadline = time.monotonic() + WAIT_S
+            while not (tmp_path / "works").exists() and running.poll() is None and time.monotonic() < deadline:
+                time.sleep(0.1)
+            running.send_signal(signal.SIGINT)
+            _, errors = running.communicate(timeout=WAIT_S)
+        assert (tmp_path / "works").exists(), errors
+        (tmp_path / "works").unlink()
+        assert running.returncode == ExitCode.INTERRUPTED, errors
+        assert "Traceback" not in errors
+        assert errors.strip().splitlines()[-1] == "1 unfinished; nothing is lost. Go on with: re-bench resume logs"
+        assert list(tmp_path.glob("logs/attempts/*/result.json")) == []

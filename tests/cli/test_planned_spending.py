@@ -74,6 +74,13 @@ def test_roles_and_arguments_are_planned(capfd: pytest.CaptureFixture[str], pric
         (("--agent", "start", "--model-role", "judge=ollama/x"), "unknown role 'judge'"),
         (("--agent", "start", "--agent-arg", "=3"), "names nothing"),
         (("--agent", "start", "--agent-arg", "a=["), "is not YAML"),
+        (("--agent", "start", "--model-arg", "temperature=1"), "agent start uses no model"),
+        (("--model", "ollama/x", "--model-arg", "api_key=k"), "PROVIDER_API_KEY"),
+        (("--agent", "start", "--budget", ""), "is not a budget"),
+        (("--agent", "start", "--budget", "2"), "write it like 90s, 30m or 2h"),
+        (("--agent", "start", "--budget", "1m30"), "is not a budget"),
+        (("--model", "ollama/x", "--agent", "nosuch/agent"), "No module named 'nosuch'"),
+        (("--agent", "start", "--sandbox", "nope"), "'nope' not recognized"),
     ],
 )
 def test_wrong_options_are_one_line(arguments: tuple[str, ...], said: str, capfd: pytest.CaptureFixture[str]) -> None:
@@ -83,3 +90,19 @@ def test_wrong_options_are_one_line(arguments: tuple[str, ...], said: str, capfd
     assert out is None
     assert said in err
     assert len(err.strip().splitlines()) <= 2
+
+
+def test_settings_of_the_model_are_planned(capfd: pytest.CaptureFixture[str]) -> None:
+    """`--model-arg` is part of the plan, so that a resume asks the model alike."""
+    code, said, _ = answer(
+        capfd, "--model", PAID, "--max-tokens", "5000", "--model-arg", "temperature=0.5", "--model-arg", "user=x"
+    )  # fmt: skip
+    assert code == ExitCode.OK
+    assert said["attempts"][0]["model_args"] == {"temperature": 0.5, "user": "x"}
+
+
+@pytest.mark.parametrize(("text", "hours"), [("90s", 0.025), ("1h30m", 1.5), ("1h 30min", 1.5), ("0.5h", 0.5)])
+def test_budgets(text: str, hours: float, capfd: pytest.CaptureFixture[str]) -> None:
+    """A budget may have several parts."""
+    code, said, _ = answer(capfd, "--agent", "start", "--budget", text)
+    assert (code, said["working_hours"]) == (ExitCode.OK, pytest.approx(hours))

@@ -101,6 +101,8 @@ def participant(agent: str, arguments: Mapping[str, Any] | None = None) -> Agent
     Raises:
         UserError: unknown, its package cannot be imported, or it does not take such arguments.
     """
+    from open_re_bench.inspect_internals import PrerequisiteError, is_registry_object, plain_message
+
     known, given = entry(agent), dict(arguments or {})
     try:
         built = _call(known.factory, given) if known.factory else _registered(agent, given)
@@ -109,8 +111,8 @@ def participant(agent: str, arguments: Mapping[str, Any] | None = None) -> Agent
         raise UserError(
             f"agent {agent!r} cannot be built ({first})", "install its package, check its name and its --agent-arg"
         ) from error
-    from open_re_bench.inspect_internals import is_registry_object
-
+    except PrerequisiteError as error:
+        raise UserError(f"agent {agent!r} cannot be built ({plain_message(error)})", "install what it needs") from error
     if not is_registry_object(built):
         raise UserError(f"{agent!r} built no agent of Inspect's", "decorate the function with @agent or @solver")
     made: Agent | Solver = built

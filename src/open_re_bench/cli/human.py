@@ -111,7 +111,9 @@ def _plan(
     (plan,) = plan_attempts(
         environment,
         runs=1,
-        budget_s=parse_budget(budget) if budget else environment.scale.budget_minutes * 60,
+        budget_s=parse_budget(budget, unit_required=True)
+        if budget is not None
+        else environment.scale.budget_minutes * 60,
         agent=person.AGENT,
         model="",
         kind="human",

@@ -10,7 +10,7 @@ from rich.console import Console
 from open_re_bench.attempt import AttemptRecord
 from open_re_bench.cli.console import emit_json, note, number
 from open_re_bench.cli.live_table import LiveTable, where
-from open_re_bench.cli.run import say_results, write_report
+from open_re_bench.cli.run import as_document, say_results, write_report
 from open_re_bench.errors import ExitCode, InfrastructureError
 from open_re_bench.harness.attempt_folder import AttemptFolder
 from open_re_bench.harness.messages import duration
@@ -70,7 +70,7 @@ def serve(folder: AttemptFolder, report_file: Path | None, as_json: bool) -> Exi
     if as_json:
         emit_json(
             {
-                "attempts": [result.to_metadata()],
+                "attempts": [as_document(result)],
                 "failures": failures,
                 "log_dir": str(log_dir),
                 "report": str(written) if written else None,

@@ -15,22 +15,37 @@ if TYPE_CHECKING:
     from open_re_bench.harness.attempt_folder import AttemptPlan
 
 
-def agent_arguments(given: Sequence[str]) -> dict[str, Any]:
-    """Arguments of the agent from texts such as ``user=agent`` or ``tools={"required": ["x"]}``; values are YAML.
+def arguments(given: Sequence[str], option: str) -> dict[str, Any]:
+    """Arguments from texts such as ``user=agent`` or ``tools={"required": ["x"]}``; values are YAML.
 
     Raises:
         UserError: no name, or not YAML.
     """
-    arguments: dict[str, Any] = {}
+    found: dict[str, Any] = {}
     for text in given:
         name, equals, value = text.partition("=")
         if not equals or not name.strip().isidentifier():
-            raise UserError(f"--agent-arg {text!r} names nothing", "write it like --agent-arg user=agent")
+            raise UserError(f"{option} {text!r} names nothing", f"write it like {option} NAME=VALUE")
         try:
-            arguments[name.strip()] = yaml.safe_load(value)
+            found[name.strip()] = yaml.safe_load(value)
         except yaml.YAMLError as error:
-            raise UserError(f"--agent-arg {text!r} is not YAML", "quote the value") from error
-    return arguments
+            raise UserError(f"{option} {text!r} is not YAML", "quote the value") from error
+    return found
+
+
+def model_arguments(given: Sequence[str]) -> dict[str, Any]:
+    """Arguments of the participant's model; plans keep them, so that a key is none, and an address decides on costs.
+
+    Raises:
+        UserError: malformed, or a key or an address.
+    """
+    found = arguments(given, "--model-arg")
+    for name in ("api_key", "base_url"):
+        if name in found:
+            raise UserError(
+                f"--model-arg {name} would be kept in the plan", f"set the provider's variable, PROVIDER_{name.upper()}"
+            )
+    return found
 
 
 def shared_fields(

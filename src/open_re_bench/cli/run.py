@@ -11,16 +11,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from open_re_bench.cli.console import emit_json, emit_table, json_option, note, number, scale_option
-from open_re_bench.cli.planned_spending import agent_arguments, say_plan, shared_fields, with_limits
+from open_re_bench.cli.planned_spending import arguments, model_arguments, say_plan, shared_fields, with_limits
 from open_re_bench.cli.selection import ensure_prepared, several
-from open_re_bench.errors import ExitCode, UserError
+from open_re_bench.errors import CannotRunHere, ExitCode, UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from open_re_bench.api import LoadedEnvironment
     from open_re_bench.attempt import AttemptRecord
     from open_re_bench.harness.attempt_folder import AttemptFolder, AttemptPlan
+    from open_re_bench.running.crew import Crew
     from open_re_bench.running.runner import RunOptions
 
 
@@ -41,6 +42,13 @@ if TYPE_CHECKING:
     multiple=True,
     metavar="ROLE=MODEL",
     help="A further model, such as coder=openai/gpt-4o-mini.",
+)
+@click.option(
+    "--model-arg",
+    "model_args",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A setting of the model (temperature, reasoning_effort, ...) or an argument of its provider; YAML.",
 )
 @click.option("--budget", help="Working time of one attempt, such as 90s, 30m, 8h (default: the scale's).")
 @click.option("--runs", default=1, show_default=True, type=click.IntRange(1, 1000), help="Attempts per environment.")
@@ -69,6 +77,7 @@ def command(
     agent_args: tuple[str, ...],
     model: str | None,
     model_roles: tuple[str, ...],
+    model_args: tuple[str, ...],
     budget: str | None,
     runs: int,
     log_dir: Path,
@@ -87,19 +96,37 @@ def command(
     """
     chosen = several(environments, None, scale)
     shared = shared_fields(model, model_roles, max_cost, max_tokens, cost_file)
-    shared["agent_args"] = agent_arguments(agent_args)
+    shared["agent_args"] = arguments(agent_args, "--agent-arg")
+    shared["model_args"] = model_arguments(model_args)
     plans = _plan(chosen, agent, model, budget, runs, sandbox, shared)
+    _refuse_what_cannot_run(chosen, agent, shared["agent_args"], sandbox)
     if dry_run:
         say_plan(plans, as_json)
         return
+    from open_re_bench.harness import attempt_folder
+    from open_re_bench.running.runner import RunOptions, assemble
+
+    options = RunOptions(sandbox=sandbox, max_attempts=max_attempts)
+    crews = assemble(plans, options)  # before anything is written: what cannot start must not stay in the folder
     for environment in chosen:
         ensure_prepared(environment)
-    from open_re_bench.harness import attempt_folder
-    from open_re_bench.running.runner import RunOptions
-
     folders = [attempt_folder.create(log_dir, plan) for plan in plans]
-    options = RunOptions(sandbox=sandbox, max_attempts=max_attempts)
-    context.exit(int(carry_out_and_say(folders, log_dir, options, report_file, as_json)))
+    context.exit(int(carry_out_and_say(folders, log_dir, options, report_file, as_json, crews)))
+
+
+def _refuse_what_cannot_run(
+    chosen: Sequence[LoadedEnvironment], agent: str, agent_args: dict[str, Any], sandbox: str
+) -> None:
+    """Raises a `UserError` for environments, agent or sandbox that cannot be had here; needs no key of a model."""
+    from open_re_bench.agents.participants import participant
+    from open_re_bench.requirements import obstacle
+    from open_re_bench.running.crew import check_sandbox
+
+    for environment in chosen:
+        if reason := obstacle(environment):
+            raise CannotRunHere(f"{environment.name} at {environment.scale_name}: {reason}", "see `re-bench list`")
+    participant(agent, agent_args)
+    check_sandbox(sandbox)
 
 
 def _plan(
@@ -117,13 +144,17 @@ def _plan(
 
     known, batch = entry(agent), secrets.token_hex(4)
     models = [name for name in (model, *shared["model_roles"].values()) if name]
+    if shared["model_args"] and not (known.needs_model or agent == "replay"):
+        raise UserError(f"agent {agent} uses no model", "leave --model-arg out")
     plans = [
         plan
         for environment in chosen
         for plan in plan_attempts(
             environment,
             runs=runs,
-            budget_s=parse_budget(budget) if budget else environment.scale.budget_minutes * 60,
+            budget_s=parse_budget(budget, unit_required=True)
+            if budget is not None
+            else environment.scale.budget_minutes * 60,
             agent=agent,
             model=model_for(agent, environment.name, environment.scale_name, model),
             kind=known.kind,
@@ -137,7 +168,12 @@ def _plan(
 
 
 def carry_out_and_say(
-    folders: Sequence[AttemptFolder], log_dir: Path, options: RunOptions, report_file: Path | None, as_json: bool
+    folders: Sequence[AttemptFolder],
+    log_dir: Path,
+    options: RunOptions,
+    report_file: Path | None,
+    as_json: bool,
+    crews: Mapping[str, Crew],
 ) -> ExitCode:
     """Carries attempts out under a live table, prints their results and writes the report.
 
@@ -157,9 +193,10 @@ def carry_out_and_say(
     interrupted = False
     with LiveTable(folders, Console(stderr=True)):
         try:
-            logs = runner.carry_out(folders, log_dir, options)
+            logs = runner.carry_out(folders, log_dir, options, crews)
             failures = runner.failures(logs)
-            interrupted = any(log.status == "cancelled" for log in logs)
+            # Inspect takes Ctrl-C itself and returns what has ended, mostly nothing.
+            interrupted = not logs or any(log.status == "cancelled" for log in logs)
         except KeyboardInterrupt:
             interrupted = True
     records = runner.results(folders)
@@ -167,7 +204,7 @@ def carry_out_and_say(
     if as_json:
         emit_json(
             {
-                "attempts": [record.to_metadata() for record in records],
+                "attempts": [as_document(record) for record in records],
                 "failures": failures,
                 "log_dir": str(log_dir),
                 "report": str(written) if written else None,
@@ -186,6 +223,11 @@ def carry_out_and_say(
     if interrupted:
         return ExitCode.INTERRUPTED
     return ExitCode.OK if len(records) == len(folders) else ExitCode.INFRASTRUCTURE
+
+
+def as_document(record: AttemptRecord) -> dict[str, Any]:
+    """A record as ``--json`` prints it: without the keys that are only there for Inspect's summaries."""
+    return record.model_dump(mode="json", by_alias=True)
 
 
 def hardware_lines(plans: Sequence[AttemptPlan]) -> list[str]:

@@ -16,7 +16,7 @@ Layout (documented in ``docs/files-and-formats.md``)::
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -40,6 +40,7 @@ class AttemptPlan(BaseModel):
         local_reasons: Why its result cannot be official, whatever the machine.
         model_roles: Further models by role (``coder``).
         agent_args: Given to the agent when it is built.
+        model_args: Settings of the participant's model (temperature, ...) and arguments of its provider.
         max_cost, max_tokens: What its models may spend, in US dollars and in tokens of all kinds; None: no limit.
         prices: Prices of models as given by the user.
     """
@@ -62,6 +63,7 @@ class AttemptPlan(BaseModel):
     local_reasons: tuple[str, ...] = ()
     model_roles: dict[str, str] = {}
     agent_args: dict[str, JsonValue] = {}
+    model_args: dict[str, JsonValue] = {}
     max_cost: float | None = None
     max_tokens: int | None = None
     prices: dict[str, ModelPrice] = {}
@@ -208,12 +210,27 @@ def create(log_dir: Path, plan: AttemptPlan) -> AttemptFolder:
     return folder
 
 
-def unfinished(log_dir: Path) -> list[AttemptFolder]:
-    """Attempts below `log_dir` that have no result yet, oldest plan first."""
-    folders = [AttemptFolder(path.parent) for path in (log_dir.resolve() / "attempts").glob("*/plan.json")]
-    return sorted(
-        (folder for folder in folders if folder.read_result() is None), key=lambda folder: folder.read_plan().planned_at
-    )
+def unfinished(log_dir: Path, unreadable: Callable[[UserError], None] | None = None) -> list[AttemptFolder]:
+    """Attempts below `log_dir` that have no result yet, oldest plan first.
+
+    Args:
+        log_dir: The log directory.
+        unreadable: Called for each attempt whose plan or result is damaged, which is left out. None: that raises.
+
+    Raises:
+        UserError: see `unreadable`.
+    """
+    found = []
+    for file in (log_dir.resolve() / "attempts").glob("*/plan.json"):
+        folder = AttemptFolder(file.parent)
+        try:
+            if folder.read_result() is None:
+                found.append((folder.read_plan().planned_at, folder))
+        except UserError as error:
+            if unreadable is None:
+                raise
+            unreadable(error)
+    return [folder for _, folder in sorted(found, key=lambda pair: pair[0])]
 
 
 def now_text() -> str:

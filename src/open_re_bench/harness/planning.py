@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,8 @@ from open_re_bench.harness.attempt_folder import AttemptPlan
 from open_re_bench.scoring.instances import draw_seed
 
 _UNITS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+_PART = re.compile(r"([0-9.]+(?:e[+-]?[0-9]+)?) *(s|min|m|h)?")
+_BUDGET = re.compile(rf"{_PART.pattern}|(?:[0-9.]+ *(?:s|min|m|h) *)+")
 
 
 def plan_attempts(
@@ -56,19 +59,22 @@ def plan_attempts(
     ]
 
 
-def parse_budget(text: str | float) -> float:
-    """Seconds of a budget such as ``90s``, ``30m``, ``2h``; a bare number is seconds.
+def parse_budget(text: str | float, unit_required: bool = False) -> float:
+    """Seconds of a budget such as ``90s``, ``30m``, ``2h``, ``1h30m``; a bare number is seconds.
+
+    Args:
+        text: As given.
+        unit_required: Refuse a bare number: whoever types ``--budget 2`` hardly means two seconds.
 
     Raises:
         UserError: not a positive duration.
     """
     words = str(text).strip().lower()
-    number = words.rstrip("abcdefghijklmnopqrstuvwxyz ")
-    unit = words[len(number) :].strip()
+    parts = _PART.findall(words) if _BUDGET.fullmatch(words) else []
     try:
-        seconds = float(number) * _UNITS.get(unit or "s", float("nan"))
+        seconds = sum(float(number) * _UNITS[unit or "s"] for number, unit in parts)
     except ValueError:
         seconds = float("nan")
-    if not 0 < seconds < float("inf"):
+    if not 0 < seconds < float("inf") or (unit_required and not parts[-1][1]):
         raise UserError(f"{text!r} is not a budget", "write it like 90s, 30m or 2h")
     return seconds
