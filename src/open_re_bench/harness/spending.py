@@ -5,16 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
+from open_re_bench.attempt import SpendingRecord
 
-class Spent(BaseModel):
-    """Tokens (in and out) and US dollars; dollars only where prices are known."""
-
-    model_config = ConfigDict(frozen=True)
-
-    tokens: int = 0
-    cost_usd: float = 0.0
+Spent = SpendingRecord  # what is kept here, the attempt's record carries on
 
 
 class Spending:
@@ -32,6 +27,10 @@ class Spending:
         except (OSError, ValidationError):
             self._before = Spent()
         self._saved = self._before
+
+    def before(self) -> Spent | None:
+        """What earlier harnesses spent; None when they spent nothing."""
+        return None if self._before == Spent() else self._before
 
     def total(self) -> Spent:
         """Everything spent so far; saved when it has grown."""
