@@ -79,6 +79,15 @@ class LedgerRecord(_Record):
     """Charged against the budget so far: working time plus charged scorings."""
 
 
+class SpendingRecord(_Record):
+    """What models have used."""
+
+    tokens: int = Field(default=0, ge=0)
+    """All of them, cache included."""
+    cost_usd: float = Field(default=0.0, ge=0.0, allow_inf_nan=False)
+    """US dollars; 0 where prices are not known."""
+
+
 class ScoringRecord(_Record):
     """One entry of the score log: a scoring the participant asked for."""
 
@@ -141,6 +150,9 @@ class AttemptRecord(_Record):
     """The score log again, so that curves need not read events and transcripts (seconds per long attempt)."""
 
     ledger: LedgerRecord = LedgerRecord()
+    earlier_spending: SpendingRecord | None = None
+    """What the models of a resumed attempt had used before: Inspect's log counts only what came after. None for an
+    attempt that was not resumed, and in records from before it was kept."""
     receipt: dict[str, JsonValue] = Field(default_factory=dict)
     submission_sha256: str | None = None
 

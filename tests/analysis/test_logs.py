@@ -12,6 +12,7 @@ import pytest
 from open_re_bench.analysis import logs as logs_module
 from open_re_bench.analysis.logs import load, read_logs
 from open_re_bench.analysis.runs import ImportFailed, trace_of
+from open_re_bench.attempt import SpendingRecord
 from open_re_bench.errors import UserError
 from tests.analysis.attempt_logs import TRACE, attempt, write_log
 
@@ -47,6 +48,17 @@ def test_unscored_sample_is_an_infrastructure_failure(log: Path) -> None:
     lost = lost[lost["failure"] == "infrastructure"]
     assert len(lost) == 1
     assert "sandbox vanished" in lost["message"].iloc[0]
+
+
+def test_usage_before_a_resumption_counts(tmp_path: Path) -> None:
+    """Tokens and cost of a resumed attempt are those of all its harnesses; what is known by sum only is missing."""
+    earlier = SpendingRecord(tokens=880, cost_usd=0.5)
+    path = write_log(tmp_path, [attempt("once"), attempt("resumed", earlier_spending=earlier)])
+    table = read_logs([path]).table.set_index("attempt_id")
+    assert table.loc["resumed", "total_tokens"] == 1000
+    assert table.loc["resumed", "cost_usd"] == 0.5
+    assert table.loc["resumed", ["input_tokens", "output_tokens"]].isna().all()
+    assert tuple(table.loc["once", ["input_tokens", "output_tokens", "total_tokens"]]) == (100, 20, 120)
 
 
 def test_transcripts_are_not_read(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import click
 import pandas as pd
 import pytest
 from click.testing import CliRunner
@@ -66,7 +67,7 @@ def test_curves_refuses_to_mix_scales(tmp_path: Path) -> None:
     write_table(both, tmp_path / "both.csv")
     with pytest.raises(UserError, match="choose one with --scale"):
         call(curves.command, tmp_path / "both.csv")
-    assert "react" in call(curves.command, tmp_path / "both.csv", "--scale", "gpu", "--draws", 10)
+    assert "react" in call(curves.command, tmp_path / "both.csv", "--scale", "gpu", "--draws", 50)
 
 
 def test_compare_says_who_and_by_how_much(runs: Path, tmp_path: Path) -> None:
@@ -80,6 +81,38 @@ def test_compare_says_who_and_by_how_much(runs: Path, tmp_path: Path) -> None:
     assert len(answer["differences"]) == 8
     assert len(pd.read_csv(tmp_path / "d.csv")) == 8
     assert "react · model-1 minus modular · model-1" in call(compare.command, runs, runs, *options)
+
+
+def test_compare_claims_nothing_from_single_attempts(tmp_path: Path) -> None:
+    """One attempt against one has no interval and no mark; nor has the mean where one environment is like that."""
+    single = generated(2, participants=("react", "modular"), environments=("optimize_kernel",), seed=3)
+    single["normalised"] = [0.51, 0.5]
+    several = generated(16, participants=("react", "modular"), environments=("fix_embedding",), seed=4)
+    several["attempt_id"] = "several-" + several["attempt_id"]
+    several["normalised"] += (several["agent"] == "react") * 9.0
+    write_table(pd.concat([single, several]), tmp_path / "runs.csv")
+    options = ["--first", "react · model-1", "--second", "modular · model-1", "-k", 1]
+    answer = json.loads(call(compare.command, tmp_path / "runs.csv", tmp_path / "runs.csv", *options, "--json"))
+    known = {row["environment"]: row["low"] is not None for row in answer["differences"]}
+    assert known == {"mean": False, "optimize_kernel": False, "fix_embedding": True}
+    mean, several_line, single_line = call(
+        compare.command, tmp_path / "runs.csv", tmp_path / "runs.csv", *options
+    ).splitlines()[2:]
+    assert "*" in several_line
+    for line in (mean, single_line):
+        assert "*" not in line
+        assert line.endswith("-")
+
+
+def test_draws_give_an_interval_or_none(runs: Path) -> None:
+    """No draws: no interval, for compare as for curves. Too few for one are refused with the smallest number."""
+    options = ["--first", "react · model-1", "--second", "modular · model-1"]
+    answer = json.loads(call(compare.command, runs, runs, *options, "--draws", 0, "--json"))
+    assert {row["low"] for row in answer["differences"]} == {None}
+    for command in (compare.command, curves.command):
+        arguments = [runs, runs, *options] if command is compare.command else [runs]
+        with pytest.raises(click.UsageError, match="use 40 or more, or 0 for none"):
+            call(command, *arguments, "--draws", 1)
 
 
 def test_report_command_writes_and_tells(runs: Path, tmp_path: Path) -> None:
@@ -108,7 +141,7 @@ def test_import_of_logs(tmp_path: Path) -> None:
     """`baselines import` also turns Inspect logs into a run table."""
     log = write_log(tmp_path, [attempt("a")])
     call(baselines.command, "import", log, "-o", tmp_path / "runs.parquet")
-    assert "react" in call(curves.command, tmp_path / "runs.parquet", "--draws", 10)
+    assert "react" in call(curves.command, tmp_path / "runs.parquet", "--draws", 50)
 
 
 def test_bundle_round_trip(tmp_path: Path) -> None:

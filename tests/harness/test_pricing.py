@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from open_re_bench.errors import UserError
+from open_re_bench.errors import InfrastructureError, UserError
 from open_re_bench.harness.pricing import ModelPrice, estimated_cost, is_paid, limits, read_prices
 from open_re_bench.harness.spending import Spending, Spent
 
@@ -99,3 +99,24 @@ def test_spending_counts_over_crashes(tmp_path: Path) -> None:
     assert "$1.01 of $1.00" in said
     here = Spent(tokens=300, cost_usd=0.0)
     assert second.excess(None, 1000) is not None
+
+
+@pytest.mark.parametrize("content", ["", '{"tokens": 7', "[]", '{"tokens": -1}', '{"cost_usd": NaN}', "\xff"])
+def test_unreadable_spending_is_not_nothing(tmp_path: Path, content: str) -> None:
+    """A file of spending that is damaged ends in one line that names it: taken for $0 it would lift the limits."""
+    file = tmp_path / "spending.json"
+    file.write_text(content, encoding="latin-1")
+    with pytest.raises(InfrastructureError, match=r"spending\.json: .* cannot be read; restore it") as error:
+        Spending(file, Spent)
+    assert "\n" not in str(error.value)
+
+
+def test_a_disk_that_refuses_spending_ends_no_attempt(tmp_path: Path) -> None:
+    """Where spending cannot be written the attempt goes on, its limits hold, and it is written once it can be."""
+    folder = tmp_path / "attempt"
+    spending = Spending(folder / "spending.json", lambda: Spent(tokens=700, cost_usd=0.7))
+    assert spending.excess(None, 1000) is None  # the folder is not there: refused, whoever runs this test
+    assert spending.excess(None, 700) is not None
+    folder.mkdir()
+    spending.total()
+    assert Spending(folder / "spending.json", Spent).total() == Spent(tokens=700, cost_usd=0.7)

@@ -15,7 +15,7 @@ from open_re_bench.analysis.logs import load
 from open_re_bench.analysis.plain_text import label, plain
 from open_re_bench.baselines.human_table import human_table
 from open_re_bench.report import write_report, write_report_for_logs
-from open_re_bench.report.content import scale_sections
+from open_re_bench.report.content import WITHIN_GRID, scale_sections
 from tests.analysis.attempt_logs import HOSTILE, attempt, write_log
 from tests.analysis.run_tables import generated
 
@@ -153,6 +153,20 @@ def test_warnings_come_before_numbers(tmp_path: Path) -> None:
     assert text.index("Read this first") < text.index('class="verdict') < text.index("<svg")
     assert "1 of 28 attempts are flagged" in text
     assert all(way in text for way in ("Flagged = 0", "Flagged dropped", "Flagged counted"))
+
+
+def test_flagged_attempts_are_worth_nothing_within_either() -> None:
+    """The line of score over time within attempts counts flagged ones as zero, as the curve beside it does."""
+    ends = []
+    for flags in ("[]", '["copied the reference"]'):
+        table = generated(2, participants=("react",), environments=("optimize_kernel",))
+        table["trace"] = [table["trace"][0]] * 2
+        table.loc[0, "flags"] = flags
+        [section] = scale_sections(table, None, draws=0)
+        [line] = [x for x in section.figures[0].canvas.axes[0].lines if len(x.get_xdata()) == WITHIN_GRID]
+        ends.append(line.get_ydata()[-1])
+    assert ends[0] > 0
+    assert ends[1] == pytest.approx(ends[0] / 2)
 
 
 @pytest.mark.parametrize(

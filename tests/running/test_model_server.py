@@ -10,7 +10,8 @@ import pytest
 from inspect_ai.log import EvalLog
 
 from open_re_bench import registry
-from open_re_bench.attempt import AttemptRecord
+from open_re_bench.analysis.logs import load
+from open_re_bench.attempt import AttemptRecord, SpendingRecord
 from open_re_bench.harness import attempt_folder
 from open_re_bench.harness.planning import plan_attempts
 from open_re_bench.harness.pricing import ModelPrice
@@ -114,7 +115,9 @@ def test_cost_limit_stops_spending(tmp_path: Path, serve: list[ModelServer], mon
 def test_token_limit_holds_over_a_resume(
     tmp_path: Path, serve: list[ModelServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """--max-tokens counts what an earlier, killed harness used: a resumed attempt gets the rest, not all again."""
+    """--max-tokens counts what an earlier, killed harness used: a resumed attempt gets the rest, not all again. Its
+    record and its row of the run table count it too.
+    """
     serve.append(ModelServer([bash_step("true")] * 30, delay_s=0.3))  # longer than the watch sleeps
     bound = registry.environment("optimize_kernel", "test")
     (plan,) = plan_attempts(
@@ -124,7 +127,13 @@ def test_token_limit_holds_over_a_resume(
     monkeypatch.setenv("LOCAL_BASE_URL", serve[0].url)
     (folder,) = attempt_folder.unfinished(tmp_path)
     (log,) = runner.carry_out([folder], tmp_path, runner.RunOptions())
-    assert folder.read_result() is not None
+    record = folder.read_result()
+    assert record is not None
+    assert record.earlier_spending == SpendingRecord(tokens=8000)
     assert log.samples
+    assert log.samples[0].scores
+    assert AttemptRecord.model_validate(log.samples[0].scores["attempt"].metadata) == record
+    [row] = load([tmp_path]).table.to_dict("records")
+    assert row["total_tokens"] == 8000 + sum(usage.total_tokens for usage in log.samples[0].model_usage.values())
     assert log.samples[0].limit is not None
     assert len(serve[0].requests) <= 5  # of 1,100 tokens each; all of 10,000 would be ten

@@ -309,3 +309,29 @@ def test_cores_can_be_chosen() -> None:
     core = max(os.sched_getaffinity(0))
     with Sandbox(SandboxSpec(cpus=(core,), disk_mb=16)) as sandbox:
         assert output(sandbox, "nproc; taskset -cp $$ | sed 's/.*: //'") == f"1\n{core}"
+
+
+def test_a_bound_thread_starts_a_bound_sandbox() -> None:
+    """Promise: a sandbox that is told no cores stays on those of the thread that starts it: an untimed scoring on
+    those of its attempt, while another thread's has them all.
+    """
+    everything = os.sched_getaffinity(0)
+    if len(everything) < 2:
+        pytest.skip("this machine has one core")
+    core = max(everything)
+    seen: list[str] = []
+
+    def look() -> None:
+        os.sched_setaffinity(0, {core})
+        mine = "taskset -cp $$ | sed 's/.*: //'"
+        with Sandbox(SandboxSpec(disk_mb=16)) as sandbox:
+            seen.append(output(sandbox, mine))
+            if "cpuset" in sandbox.controllers:
+                seen.append(output(sandbox, f"taskset -cp {min(everything)} $$ > /dev/null 2>&1; {mine}"))
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    thread.join()
+    assert set(seen) == {str(core)}
+    with Sandbox(SandboxSpec(disk_mb=16)) as sandbox:
+        assert output(sandbox, "nproc") == str(len(everything))

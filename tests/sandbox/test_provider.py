@@ -6,6 +6,7 @@ import asyncio
 import shlex
 import subprocess
 import time
+import tracemalloc
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -130,3 +131,16 @@ async def test_wrong_configuration_names_the_field(tmp_path: Path) -> None:
     made = await BwrapSandbox.sample_init("test", str(path), {})
     assert made["default"].as_type(BwrapSandbox).sandbox.spec.memory_mb == 64
     await BwrapSandbox.sample_cleanup("test", None, made, True)
+
+
+async def test_a_snapshot_is_held_once(sandbox: BwrapSandbox) -> None:
+    """Promise: the largest memory that a participant can make the host use for a snapshot is about its size."""
+    size = 32 << 20
+    await sandbox.exec(["sh", "-c", f"mkdir out && head -c {size} /dev/zero > out/large"])
+    tracemalloc.start()
+    try:
+        assert len(await sandbox.snapshot(["out"])) > size
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 1.5 * size

@@ -98,6 +98,15 @@ def test_other_spellings_of_a_path_are_not_that_path(name: str, tmp_path: Path) 
     assert not (tmp_path / "main.py").exists()
 
 
+def test_a_crowd_of_links_is_refused_before_it_costs(tmp_path: Path) -> None:
+    """Headers cost a participant nothing: more than a limit of them, of whatever kind and name, are refused as one."""
+    links = member("x", tarfile.LNKTYPE, "main.py").tobuf() * collection.MAX_MEMBERS
+    with pytest.raises(SubmissionRefused, match="more than 100,000 files; move what is not submitted"):
+        collect_tar(links + tar_of(("main.py", b"1")), RULES, tmp_path)
+    few = links[: 512 * 1000] + tar_of(("main.py", b"1"))
+    assert [file.path for file in collect_tar(few, RULES, tmp_path).files] == ["main.py"]
+
+
 def test_a_file_given_twice_is_refused(tmp_path: Path) -> None:
     """The second content of a name can never replace the first unnoticed."""
     with pytest.raises(SubmissionRefused, match="appears twice"):

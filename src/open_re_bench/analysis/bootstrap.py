@@ -161,13 +161,13 @@ def estimate(
         shaky = tuple(s.environment for s in samples if s.final == "best" and 2 * k > s.n)
         used = [name for name in names if short == "cap" or name not in too_few]
         per_environment = {
-            name: _interval(points[name][column], resamples[name][:, column], tails, known=attempts[name] > 1)
+            name: percentile_interval(points[name][column], resamples[name][:, column], tails, known=attempts[name] > 1)
             for name in used
         }
         if used:
             value = float(np.mean([points[name][column] for name in used]))
             mean = np.mean([resamples[name][:, column] for name in used], axis=0)
-            whole = _interval(value, mean, tails, known=any(attempts[name] > 1 for name in used))
+            whole = percentile_interval(value, mean, tails, known=any(attempts[name] > 1 for name in used))
         else:
             whole = Interval(np.nan, np.nan, np.nan)
         results.append(
@@ -187,7 +187,8 @@ def estimate(
     return results
 
 
-def _interval(value: float, draws: FloatArray, tails: Sequence[float], *, known: bool = True) -> Interval:
+def percentile_interval(value: float, draws: FloatArray, tails: Sequence[float], *, known: bool = True) -> Interval:
+    """The interval between two quantiles of `draws`; NaN without draws, or where they don't know the spread."""
     if draws.size == 0 or not known:
         return Interval(float(value), np.nan, np.nan)
     low, high = np.quantile(draws, tails)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from open_re_bench.analysis.runs import ImportFailed, RowProblem, concat, read_table, run_table
-from open_re_bench.attempt import SCORE_NAME, AttemptRecord, TaskRecord
+from open_re_bench.attempt import SCORE_NAME, AttemptRecord, SpendingRecord, TaskRecord
 from open_re_bench.errors import UserError
 from open_re_bench.monitor.decisions import FILE as DECISIONS
 from open_re_bench.monitor.decisions import apply_decisions, read_decisions
@@ -253,6 +253,8 @@ def _row(sample: dict[str, Any], log: Path) -> dict[str, Any] | None:
             }
         )
     record = AttemptRecord.model_validate(json.loads(record_json))
+    if record.earlier_spending is not None:
+        common |= _whole_usage(common, record.earlier_spending)
     return common | {
         "attempt_id": record.attempt_id,
         "environment": record.environment,
@@ -282,6 +284,17 @@ def _row(sample: dict[str, Any], log: Path) -> dict[str, Any] | None:
         "submission_sha256": record.submission_sha256 or "",
         "trace": json.dumps([entry.to_metadata() for entry in record.trace], separators=(",", ":")),
         "receipt": json.dumps(record.receipt, separators=(",", ":")),
+    }
+
+
+def _whole_usage(last: dict[str, Any], earlier: SpendingRecord) -> dict[str, Any]:
+    """Usage of a resumed attempt, whose last log counts from the resumption on; in and out are not known apart."""
+    costs = [cost for cost in (last.get("cost_usd"), earlier.cost_usd or None) if cost is not None]
+    return {
+        "input_tokens": None,
+        "output_tokens": None,
+        "total_tokens": (last.get("total_tokens") or 0) + earlier.tokens,
+        "cost_usd": sum(costs) if costs else None,
     }
 
 

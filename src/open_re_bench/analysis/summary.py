@@ -22,6 +22,7 @@ from open_re_bench.analysis.bootstrap import (
     Interval,
     Sample,
     estimate,
+    percentile_interval,
     resampled_score_at_k,
 )
 from open_re_bench.analysis.budgets import CurvePoint, budget_curve
@@ -76,7 +77,9 @@ class Difference:
     Attributes:
         k: Best of how many.
         length_s: Length of the attempts of both.
-        value, low, high: Mean over common environments, with interval.
+        value, low, high: Mean over common environments, with interval. Bounds are NaN where a side has a single
+            attempt: one attempt says nothing about its spread. The mean's are so as soon as one environment's are,
+            else an interval that lacks a part of the spread could leave out 0.
         environments: The same per environment.
         attempts: Environment -> number of attempts of the first and the second.
         only_first, only_second: Environments without a partner, left out.
@@ -255,19 +258,21 @@ def compare(
             for name in common
         }
         for column, k in enumerate(usable):
+            known = {name: a[name].n > 1 and b[name].n > 1 for name in common}
+            per_environment = {
+                name: percentile_interval(points[name][column], resampled[name][:, column], tails, known=known[name])
+                for name in common
+            }
+            value = float(np.mean([points[name][column] for name in common]))
             mean = np.mean([resampled[name][:, column] for name in common], axis=0)
-            low, high = np.quantile(mean, tails)
-            per_environment = {}
-            for name in common:
-                bounds = np.quantile(resampled[name][:, column], tails)
-                per_environment[name] = Interval(float(points[name][column]), float(bounds[0]), float(bounds[1]))
+            whole = percentile_interval(value, mean, tails, known=all(known.values()))
             found.append(
                 Difference(
                     k=k,
                     length_s=length,
-                    value=float(np.mean([points[name][column] for name in common])),
-                    low=float(low),
-                    high=float(high),
+                    value=whole.value,
+                    low=whole.low,
+                    high=whole.high,
                     environments=per_environment,
                     attempts={name: (a[name].n, b[name].n) for name in common},
                     only_first=tuple(sorted(set(a) - set(b))),

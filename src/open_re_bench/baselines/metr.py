@@ -54,7 +54,6 @@ FAMILY_PREFIX = "ai_rd_"
 ARTEFACT_RUN_IDS = frozenset({"33", "44", "81", "123", "140", "157", "187"})
 """One human row per environment with raw score exactly 1.0 and exactly 480 minutes, absent from the READMEs: a
 placeholder, not an attempt."""
-ARTEFACT_RAW = 1.0
 MATCH_TOLERANCE = 2e-5  # README raw scores are printed with 6 significant digits
 MATCH_SHARE = 0.9  # share of human rows that must fit a variant; the wrong ones fit below a fifth
 MS_PER_MINUTE = 60_000

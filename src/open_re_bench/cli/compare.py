@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from open_re_bench.cli.console import emit_json, emit_table, json_option, note, writing
-from open_re_bench.cli.curves import draws_option, flagged_option, one_scale, seed_option, simulated_option
+from open_re_bench.cli.curves import draws_option, finite, flagged_option, one_scale, seed_option, simulated_option
 from open_re_bench.errors import UserError
 
 if TYPE_CHECKING:
@@ -45,7 +45,8 @@ def command(
     """Compare two sets of runs.
 
     A and B are logs, log directories or run tables (may be the same). Differences A - B are paired by environment and
-    attempt length; an interval that leaves out 0 is marked `*`. Exit codes: 0 ok, 2 bad input or nothing in common.
+    attempt length; an interval that leaves out 0 is marked `*`, one that a single attempt of a side leaves unknown is
+    `-`. Exit codes: 0 ok, 2 bad input or nothing in common.
 
     Example: re-bench compare logs/react logs/aide -k 1 -k 4
     """
@@ -78,7 +79,14 @@ def command(
     for d in differences:
         common = {"length_s": d.length_s, "k": d.k}
         rows.append(
-            common | {"environment": "mean", "attempts": None, "difference": d.value, "low": d.low, "high": d.high}
+            common
+            | {
+                "environment": "mean",
+                "attempts": None,
+                "difference": d.value,
+                "low": finite(d.low),
+                "high": finite(d.high),
+            }
         )
         rows += [
             common
@@ -86,8 +94,8 @@ def command(
                 "environment": environment,
                 "attempts": list(d.attempts[environment]),
                 "difference": i.value,
-                "low": i.low,
-                "high": i.high,
+                "low": finite(i.low),
+                "high": finite(i.high),
             }
             for environment, i in d.environments.items()
         ]
@@ -111,8 +119,8 @@ def command(
                 str(row["k"]),
                 row["environment"],
                 "-" if row["attempts"] is None else "{} and {}".format(*row["attempts"]),
-                f"{row['difference']:+.3f}{' *' if row['low'] > 0 or row['high'] < 0 else ''}",
-                f"{row['low']:+.3f} to {row['high']:+.3f}",
+                f"{row['difference']:+.3f}{' *' if _leaves_out_zero(row) else ''}",
+                "-" if row["low"] is None else f"{row['low']:+.3f} to {row['high']:+.3f}",
             )
             for row in rows
         ],
@@ -120,6 +128,10 @@ def command(
     for side, names in alone.items():
         if names:
             note(f"left out, only in {side}: {', '.join(names)}")
+
+
+def _leaves_out_zero(row: dict[str, Any]) -> bool:
+    return row["low"] is not None and (row["low"] > 0 or row["high"] < 0)
 
 
 def _participant(path: Path, name: str | None, scale: str | None, option: str) -> tuple[str, pd.DataFrame]:

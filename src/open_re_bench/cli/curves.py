@@ -22,8 +22,22 @@ flagged_option = click.option(
     help="What flagged attempts count as.",
 )
 simulated_option = click.option("--simulated", is_flag=True, help="Let simulated attempts and demonstrations count.")
+MIN_DRAWS = 40  # fewer have none in a tail of 2.5 %, and the interval would be the range of what was drawn
+
+
+def _enough_draws(context: click.Context, parameter: click.Parameter, draws: int) -> int:
+    if 0 < draws < MIN_DRAWS:
+        raise click.BadParameter(f"{draws} give no 95 % interval; use {MIN_DRAWS} or more, or 0 for none")
+    return draws
+
+
 draws_option = click.option(
-    "--draws", default=5000, show_default=True, type=click.IntRange(0, 1_000_000), help="Bootstrap draws."
+    "--draws",
+    default=5000,
+    show_default=True,
+    type=click.IntRange(0, 1_000_000),
+    callback=_enough_draws,
+    help=f"Bootstrap draws: {MIN_DRAWS} or more, or 0 for no intervals.",
 )
 seed_option = click.option("--seed", default=20_241_122, show_default=True, type=int, help="Of the bootstrap.")
 

@@ -91,12 +91,6 @@ class Ledger:
         self._last_work = working_clock() if working_clock else 0.0
         self._written = -HEARTBEAT_S
 
-    def follow(self, working_clock: Callable[[], float] | None) -> None:
-        """Follows another working clock from now on (a resumed attempt runs in a new sample)."""
-        self.tick()
-        self._working_clock = working_clock
-        self._last_work = working_clock() if working_clock else 0.0
-
     def tick(self) -> LedgerTotals:
         """Accounts for the time since the last call and returns the totals."""
         now = self._now()
@@ -224,7 +218,7 @@ class Ledger:
 
     def _write(self, now: float, durable: bool) -> None:
         self._written = now
-        payload = {**self.totals.model_dump(mode="json"), "pauses": self._pauses, "written_at": self._wall()}
+        payload = {**self.totals.model_dump(mode="json"), "written_at": self._wall()}
         temporary = self._file.with_suffix(".new")
         try:
             with temporary.open("w", encoding="utf-8") as file:

@@ -16,7 +16,7 @@ from typing import Protocol, TypeVar
 
 from pydantic import JsonValue
 
-from open_re_bench.attempt import AttemptRecord, LedgerRecord, ScoringRecord
+from open_re_bench.attempt import AttemptRecord, LedgerRecord, ScoringRecord, SpendingRecord
 from open_re_bench.environment import Direction, Environment, Failure, FinalRule, Instance, ServiceRefusal, Submission
 from open_re_bench.harness.attempt_folder import AttemptFolder, AttemptPlan, now_text
 from open_re_bench.harness.ledger import Ledger
@@ -231,11 +231,14 @@ class LiveAttempt:
             caller=caller,
         )
 
-    async def finalise(self, commands: Sequence[str] = ()) -> AttemptRecord:
+    async def finalise(
+        self, commands: Sequence[str] = (), earlier_spending: SpendingRecord | None = None
+    ) -> AttemptRecord:
         """Ends the attempt: kills the participant's processes, snapshots, selects, re-scores with a fresh seed.
 
         Args:
             commands: What the participant typed or had its tools run, for the monitor.
+            earlier_spending: What its models had used before this harness served it, for the record.
 
         Idempotent: a finished attempt returns the result it has.
         """
@@ -259,7 +262,8 @@ class LiveAttempt:
                 self.log.append(entry)
             async with self._machine.share():
                 flags = await asyncio.to_thread(self._flags, commands)
-            record = self._record(chosen, final).model_copy(update={"flags": flags})
+            found = {"flags": flags, "earlier_spending": earlier_spending}
+            record = self._record(chosen, final).model_copy(update=found)
             self.ledger.save()
             self.folder.write_result(record)
             return record

@@ -49,7 +49,7 @@ def attempt_scorer() -> Scorer:
             finally:
                 session.attempt.on_scored = session.mirror
         try:
-            record = await session.attempt.finalise(commands(state))
+            record = await session.attempt.finalise(commands(state), session.spending.before())
         finally:
             await close_session(session)
         return Score(

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from collections.abc import Callable
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from open_re_bench.attempt import SpendingRecord
+from open_re_bench.errors import InfrastructureError
 
-
-class Spent(BaseModel):
-    """Tokens (in and out) and US dollars; dollars only where prices are known."""
-
-    model_config = ConfigDict(frozen=True)
-
-    tokens: int = 0
-    cost_usd: float = 0.0
+Spent = SpendingRecord  # what is kept here, the attempt's record carries on
+logger = logging.getLogger(__name__)
 
 
 class Spending:
@@ -23,26 +20,42 @@ class Spending:
     Args:
         file: ``spending.json`` of the attempt's folder.
         usage: What this harness has spent so far.
+
+    Raises:
+        InfrastructureError: the file is there but cannot be read: taken for nothing, it would lift the limits.
     """
 
     def __init__(self, file: Path, usage: Callable[[], Spent]) -> None:
         self._file, self._usage = file, usage
-        try:
-            self._before = Spent.model_validate_json(file.read_text(encoding="utf-8"))
-        except (OSError, ValidationError):
-            self._before = Spent()
-        self._saved = self._before
+        self._before = self._saved = _read(file)
+        self._refused = False
+
+    def before(self) -> Spent | None:
+        """What earlier harnesses spent; None when they spent nothing."""
+        return None if self._before == Spent() else self._before
 
     def total(self) -> Spent:
-        """Everything spent so far; saved when it has grown."""
+        """Everything spent so far; saved when it has grown, or at a later call if the disk refuses it now."""
         here = self._usage()
         total = Spent(tokens=self._before.tokens + here.tokens, cost_usd=self._before.cost_usd + here.cost_usd)
         if total != self._saved:
-            new = self._file.with_name(self._file.name + ".new")
-            new.write_text(total.model_dump_json(), encoding="utf-8")
-            new.replace(self._file)
-            self._saved = total
+            try:
+                self._save(total)
+            except OSError as error:
+                # No reason to end an attempt: this harness counts on all the same.
+                if not self._refused:
+                    logger.warning("%s: cannot be written (%s); free space there", self._file, error.strerror)
+                self._refused = True
         return total
+
+    def _save(self, total: Spent) -> None:
+        new = self._file.with_name(self._file.name + ".new")
+        with new.open("w", encoding="utf-8") as out:
+            out.write(total.model_dump_json())
+            out.flush()
+            os.fsync(out.fileno())  # or a power cut could leave an empty file, which is refused
+        new.replace(self._file)
+        self._saved, self._refused = total, False
 
     def excess(self, max_cost: float | None, max_tokens: int | None) -> tuple[float, float, str] | None:
         """Used, limit and a sentence when a limit is used up; None otherwise."""
@@ -52,3 +65,15 @@ class Spending:
         if max_tokens is not None and spent.tokens >= max_tokens:
             return spent.tokens, max_tokens, f"The attempt's models have used {spent.tokens} of {max_tokens} tokens."
         return None
+
+
+def _read(file: Path) -> Spent:
+    try:
+        return Spent.model_validate_json(file.read_bytes())
+    except FileNotFoundError:
+        return Spent()
+    except (OSError, ValueError) as error:
+        raise InfrastructureError(
+            f"{file}: what the attempt's models have used cannot be read",
+            'restore it from a backup, or write {"tokens": ..., "cost_usd": ...} as the provider counted them',
+        ) from error

@@ -206,7 +206,10 @@ def _furthest(points: Sequence[CurvePoint]) -> CurvePoint | None:
 
 
 def _within(counted: pd.DataFrame) -> dict[str, WithinAttempt]:
-    """Mean score over time within attempts of each participant's longest length, where all have a score log."""
+    """Mean score over time within attempts of each participant's longest length, where all have a score log.
+
+    Flagged attempts are worth 0 throughout, as in the curve the line lies beside.
+    """
     found = {}
     for name, group in counted.groupby("participant"):
         length = float(group["budget_s"].round(LENGTH_DIGITS).max())
@@ -216,7 +219,10 @@ def _within(counted: pd.DataFrame) -> dict[str, WithinAttempt]:
         times = np.geomspace(max(length / 100, 1.0), length, WITHIN_GRID)
         by_environment = [g for _, g in longest.groupby("environment")]
         score: FloatArray = mean_over_time(
-            [[trace_of(cell) for cell in g["trace"]] for g in by_environment],
+            [
+                [() if flags_of(flags) else trace_of(cell) for cell, flags in zip(g["trace"], g["flags"], strict=True)]
+                for g in by_environment
+            ],
             [g["final_rule"].iloc[0] for g in by_environment],
             times,
         )

@@ -22,8 +22,9 @@ from open_re_bench.running.crew import NO_MODEL, Crew, crew
 
 MODEL_RETRIES = 20  # Inspect retries for ever by default; one deterministic error then costs weeks
 MODEL_ATTEMPT_TIMEOUT_S = 600  # a request in flight counts as work until it is known to have failed
-# What attempts of one Inspect task have in common.
-SHARED = {"environment", "scale", "agent", "agent_args", "model", "model_roles", "max_cost", "max_tokens", "prices"}
+# What attempts of one Inspect task have in common: all that the task takes from the first of them, its record included.
+SHARED = {"environment", "scale", "version", "budget_s", "participant_kind", "agent", "agent_args"}
+SHARED |= {"model", "model_roles", "max_cost", "max_tokens", "prices"}
 
 MESSAGE_CHARACTERS = 300
 

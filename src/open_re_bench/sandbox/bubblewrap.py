@@ -67,12 +67,14 @@ class Sandbox(Participant):
 
     def _start(self) -> None:
         spec = self.spec
+        # Bubblewrap is started by another thread, so the bounds of this one would not reach it by themselves.
+        cores = spec.cpus or tuple(sorted(os.sched_getaffinity(0)))
         self._folder = runtime.RuntimeFolder.create()
         self._group = cgroup.create(self._folder.name)
         if self._group is not None:
             self._folder.record(self._group.paths)
             memory = None if spec.memory_mb is None else spec.memory_mb * MEGABYTE
-            self._group.limit(memory, spec.pids + 1, spec.cpus)
+            self._group.limit(memory, spec.pids + 1, cores)
         # Without control groups what can be limited is each process (memory) and each user (processes).
         self._limits = Limits(
             data_mb=None if "memory" in self.controllers else spec.memory_mb,
@@ -95,7 +97,7 @@ class Sandbox(Participant):
             devices=spec.devices,
         )
         with self._descriptors(base) as (control, spawn, listener, filter_fd, namespace, entries):
-            cpus = ",".join(str(cpu) for cpu in spec.cpus or ())
+            cpus = ",".join(map(str, cores))
             inner = [mounts.python_executable(), "-I", "-S", "-c", BOOT]
             inner += [str(control), str(spawn), str(listener), cpus, *map(str, entries)]
             command = launch.command(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import io
 import json
 import os
 import shlex
@@ -331,7 +332,13 @@ class BwrapSandbox(SandboxEnvironment):
 
     async def snapshot(self, folders: list[str], *, limit: int = SNAPSHOT_LIMIT_BYTES) -> bytes:
         """A tar of folders, member names relative to each folder, made inside (`Sandbox.snapshot`)."""
-        return await asyncio.to_thread(lambda: b"".join(self.sandbox.snapshot(folders, limit=limit)))
+
+        def collect() -> bytes:
+            whole = io.BytesIO()  # its value is not copied; joining chunks would hold everything twice
+            whole.writelines(self.sandbox.snapshot(folders, limit=limit))
+            return whole.getvalue()
+
+        return await asyncio.to_thread(collect)
 
 
 def _bytes(content: str | bytes | None) -> bytes:

@@ -29,7 +29,7 @@ class SandboxSpec(BaseModel):
         door: Host folder shown read-only at ``/run/open-re-bench``: Unix sockets in it (mode 0666) are the only way
             out of a sandbox without network.
         state: Host folder that keeps ``/home/agent`` across sandboxes; None for a private one that ends with it.
-        cpus: Cores it may use; None for those of this process.
+        cpus: Cores it may use; None for those of the thread that starts it.
         path: Folders inside put in front of ``PATH``.
         environment: Variables added to every process's.
         devices: Device files shown inside (GPUs).

@@ -24,6 +24,7 @@ from typing import Protocol
 from open_re_bench.environment import Submission, SubmissionRules, SubmittedFile
 from open_re_bench.errors import InfrastructureError
 
+MAX_MEMBERS = 100_000  # files, folders and links in ~/solution, wanted or not: each costs the host 16 us
 MAX_PATH_CHARACTERS = 240  # one path component limit of common file systems is 255 bytes
 _IGNORED_PARTS = frozenset({"__pycache__", ".git", ".ipynb_checkpoints"})
 _READ_CHUNK = 1 << 20
@@ -193,7 +194,14 @@ def collect_tar(stream: bytes, rules: SubmissionRules, store: Path) -> Submissio
         intake = _Intake(staging, rules)
         try:
             with tarfile.open(fileobj=io.BytesIO(stream), mode="r:", tarinfo=_TarMember) as tar:
-                for member in tar:
+                seen = 0
+                while (member := tar.next()) is not None:
+                    tar.members.clear()  # type: ignore[attr-defined]  # it keeps every one that it has read
+                    seen += 1
+                    if seen > MAX_MEMBERS:
+                        raise SubmissionRefused(
+                            f"~/solution holds more than {MAX_MEMBERS:,} files; move what is not submitted elsewhere"
+                        )
                     path = member.name.removeprefix("./")
                     if member.isdir() or not intake.wants(path):
                         continue
