@@ -23,7 +23,7 @@ from open_re_bench.running.crew import NO_MODEL, Crew, crew
 MODEL_RETRIES = 20  # Inspect retries for ever by default; one deterministic error then costs weeks
 MODEL_ATTEMPT_TIMEOUT_S = 600  # a request in flight counts as work until it is known to have failed
 # What attempts of one Inspect task have in common: all that the task takes from the first of them, its record included.
-SHARED = {"environment", "scale", "version", "budget_s", "participant_kind", "agent", "agent_args"}
+SHARED = {"environment", "scale", "version", "budget_s", "participant_kind", "agent", "agent_args", "model_args"}
 SHARED |= {"model", "model_roles", "max_cost", "max_tokens", "prices"}
 
 MESSAGE_CHARACTERS = 300
@@ -52,7 +52,7 @@ class RunOptions:
 
 def group(plan: AttemptPlan) -> str:
     """What tells the Inspect task of `plan` from others."""
-    return plan.model_dump_json(include={*SHARED, "model_args"})
+    return plan.model_dump_json(include=SHARED)
 
 
 def assemble(
