@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from pydantic import JsonValue
 
 from open_re_bench.environment import ServiceRefusal
+from open_re_bench.harness.concurrent_service import ConcurrentService
 from open_re_bench.harness.ledger import Ledger
 from open_re_bench.harness.session import _serialised
 
@@ -110,3 +112,33 @@ def test_other_services_are_charged_in_full(tmp_path: Path) -> None:
     handle, ledger = handler(tmp_path, clock, plain)
     asyncio.run(handle({}))
     assert used_after(ledger, clock, 1.0) == pytest.approx(11.0)
+
+
+def test_no_call_starts_while_the_clock_stands(tmp_path: Path) -> None:
+    """Calls at once hold the clock while they run; those still in line when it is stopped are refused, not run."""
+    ledger = Ledger(tmp_path / "ledger.json", 12)
+    attempt = SimpleNamespace(closed=False, ledger=ledger, serving=0)
+    calls = threading.Semaphore(0)
+    go_on = threading.Event()
+
+    def service(request: dict[str, JsonValue]) -> dict[str, JsonValue]:
+        calls.release()
+        assert go_on.wait(30)
+        return {}
+
+    async def run() -> list[object]:
+        handle = ConcurrentService(service, attempt, at_once=2)
+        asked = [asyncio.create_task(handle({})) for _ in range(8)]
+        for _ in range(2):
+            await asyncio.to_thread(calls.acquire)
+        assert attempt.serving == 2
+        ledger.pause()
+        go_on.set()
+        answers: list[object] = await asyncio.gather(*asked, return_exceptions=True)
+        handle.close()
+        return answers
+
+    answers = asyncio.run(asyncio.wait_for(run(), 60))
+    assert sorted(type(answer).__name__ for answer in answers) == ["ServiceRefusal"] * 6 + ["dict"] * 2
+    assert not calls.acquire(blocking=False), "a call began after the clock was stopped"
+    assert attempt.serving == 0

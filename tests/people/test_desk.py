@@ -177,6 +177,30 @@ def test_a_stopped_clock_stands_for_shells_jobs_and_budget(tmp_path: Path) -> No
         assert [event.text for event in made.person.events() if event.event == "noted"] == ["no progress"]
 
 
+def test_the_clock_runs_for_what_was_asked_in_the_last_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Promise: a request that arrives while the workshop is being stilled is not served for free: the clock goes on."""
+    with sitting(tmp_path) as made, seated(made) as screen:
+        attempt = made.commands._attempt
+        still = attempt.workshop.freeze
+
+        async def asked_meanwhile() -> None:
+            attempt.serving += 1
+            await still()
+
+        screen.type("\x1d")
+        screen.expect("re-bench> ")
+        with monkeypatch.context() as patch:
+            patch.setattr(attempt.workshop, "freeze", asked_meanwhile)
+            screen.enter("stop", "a request of yours is being served")
+        assert not made.ledger.paused
+        screen.enter("", r"\$ ")
+        screen.enter("echo going on", r"[\r\n]going on")
+        attempt.serving = 0
+        screen.type("\x1d")
+        screen.expect("re-bench> ")
+        screen.enter("stop", "stands still")
+
+
 def test_the_window_reaches_the_shell_and_its_end_leads_to_the_prompt(tmp_path: Path) -> None:
     """Promise: programs know the window's size, also when it changes; `exit` does not end the session."""
     with sitting(tmp_path) as made, seated(made) as screen:

@@ -117,16 +117,24 @@ class PersonCommands:
         async with self._turning:
             if self._attempt.ledger.paused:
                 return STOPPED
-            if self._attempt.ledger.state == "scoring":
-                raise ServiceRefusal("a scoring is under way; stop the clock when it has ended")
-            if self._attempt.serving:
-                raise ServiceRefusal("a request of yours is being served; stop the clock when it is answered")
+            self._refuse_while_served()
             # First still, then uncharged: nothing ever runs for free.
             await self._attempt.workshop.freeze()
+            try:
+                self._refuse_while_served()  # what the workshop asked for in its last moment
+            except ServiceRefusal:
+                await self._attempt.workshop.thaw()
+                raise
             self._attempt.ledger.pause()
             self.record("stopped")
             self._on_clock(False)
         return f"{STOPPED} {self._session.budget_text()}"
+
+    def _refuse_while_served(self) -> None:
+        if self._attempt.ledger.state == "scoring":
+            raise ServiceRefusal("a scoring is under way; stop the clock when it has ended")
+        if self._attempt.serving:
+            raise ServiceRefusal("a request of yours is being served; stop the clock when it is answered")
 
     async def _status(self, _: str) -> str:
         lines = [f"{STATES[self._attempt.ledger.state]} {self._session.budget_text()}"]
