@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import pwd
 import secrets
+import socket
 import subprocess
 import sys
 import tempfile
@@ -37,7 +39,7 @@ from open_re_bench.sandbox import Sandbox, SandboxSpec
 from open_re_bench.sandbox.provider import BwrapSandbox
 from open_re_bench.scoring import instances
 
-from .terminal_driver import Typist
+from .terminal_driver import WAIT_S, Typist
 
 ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="acting as another user needs root")
 NOBODY = 65534
@@ -304,6 +306,27 @@ def test_only_the_right_user_sits_down(tmp_path: Path) -> None:
         with seated(made, user=nobody) as screen:
             screen.enter("id -un", r"[\r\n]agent")
             assert "consented" in {event.event for event in made.person.events()}
+
+
+def test_whoever_is_turned_away_holds_nothing_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Promise: a refused client is told so and hung up on, though it never leaves by itself: no descriptor stays."""
+    monkeypatch.setattr(desk, "MAX_SEATS", 0)
+    with sitting(tmp_path) as made, contextlib.ExitStack() as clients:
+
+        def turned_away() -> None:
+            client = clients.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+            client.settimeout(WAIT_S)
+            client.connect(str(made.desk.socket))
+            said = b""
+            while part := client.recv(4096):  # to the end: without a hang-up it never comes
+                said += part
+            assert b"belongs to another user" in said
+
+        turned_away()
+        before = len(os.listdir("/proc/self/fd"))
+        for _ in range(20):
+            turned_away()
+        assert len(os.listdir("/proc/self/fd")) <= before + 20 + 1  # our own ends, and one not closed yet
 
 
 @ROOT_ONLY
