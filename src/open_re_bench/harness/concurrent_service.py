@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager
 from contextvars import copy_context
 from typing import Protocol
 
@@ -36,17 +38,29 @@ class ConcurrentService:
     In threads of its own: calls that wait for a model would otherwise fill the loop's few shared threads, which the
     model's client needs to get on. Further calls stand in line before them, so that each is looked at again in the
     moment in which it would start: none begins while the clock stands, and one under way holds the clock (`serving`).
+
+    Args:
+        service: Thread-safe.
+        attempt: Whose service it is.
+        at_once: How many calls run together.
+        quiet: Held around each call (`QuietMachine.serving`).
     """
 
-    def __init__(self, service: Service, attempt: Clocked, at_once: int) -> None:
-        self._service, self._attempt = service, attempt
+    def __init__(
+        self,
+        service: Service,
+        attempt: Clocked,
+        at_once: int,
+        quiet: Callable[[], AbstractAsyncContextManager[None]],
+    ) -> None:
+        self._service, self._attempt, self._quiet = service, attempt, quiet
         self._free = asyncio.Semaphore(at_once)
         self._pool = ThreadPoolExecutor(at_once, thread_name_prefix="service")
 
     async def __call__(self, request: dict[str, JsonValue]) -> dict[str, JsonValue]:
         """Answers one request."""
         self._refuse_unless_running()
-        async with self._free:
+        async with self._free, self._quiet():
             self._refuse_unless_running()  # while the call stood in line
             loop, context = asyncio.get_running_loop(), copy_context()  # the sample's: its log books what is used
             self._attempt.serving += 1
