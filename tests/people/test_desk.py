@@ -24,6 +24,7 @@ from open_re_bench.errors import UserError
 from open_re_bench.harness.attempt_folder import AttemptFolder, create
 from open_re_bench.harness.ledger import Ledger
 from open_re_bench.harness.live_attempt import LiveAttempt
+from open_re_bench.harness.messages import duration
 from open_re_bench.harness.planning import plan_attempts
 from open_re_bench.harness.quiet import QuietMachine
 from open_re_bench.harness.session import Session
@@ -177,6 +178,21 @@ def test_a_stopped_clock_stands_for_shells_jobs_and_budget(tmp_path: Path) -> No
         screen.enter("kill %1; echo killed", "killed")
         assert made.settled() > charged
         assert [event.text for event in made.person.events() if event.event == "noted"] == ["no progress"]
+
+
+def test_a_person_is_told_how_long_a_scoring_takes(tmp_path: Path) -> None:
+    """Promise: the answer to a scoring ends with how long it took and whether that was charged; `status` repeats it for
+    the last one, breaks and waiting for the machine left out."""
+    with sitting(tmp_path) as made, seated(made) as screen:
+        screen.type("\x1d")
+        screen.expect("re-bench> ")
+        screen.enter("status", "Nothing was scored yet")
+        assert "scoring took" not in screen.seen
+        (taken,) = screen.enter("score", r"This scoring took about ([^,]*), not charged").groups()
+        screen.enter("stop", "stands still")
+        screen.enter("status", rf"The last scoring took about {taken}\.")
+        (entry,) = made.commands._attempt.log.entries
+        assert taken == duration(max(1.0, made.ledger.totals.scoring_s - entry.scoring_s))
 
 
 def test_the_clock_runs_for_what_was_asked_in_the_last_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
