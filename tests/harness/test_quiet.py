@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from open_re_bench.environment import ServiceRefusal
 from open_re_bench.harness.ledger import Ledger
 from open_re_bench.harness.quiet import QuietMachine
 from open_re_bench.sandbox.machine_locks import no_timed_scoring, scoring_alone
@@ -181,5 +182,84 @@ def test_work_for_an_attempt_never_overlaps_a_timed_scoring(tmp_path: Path) -> N
         watch.cancel()
         timer.close()
         other.close()
+
+    asyncio.run(asyncio.wait_for(run(), 60))
+
+
+def test_a_call_of_a_service_never_overlaps_a_timed_scoring(tmp_path: Path) -> None:
+    """Calls under way hold up another attempt's timing, and calls without end do not keep it waiting: those that come
+    meanwhile begin after it. The attempt's own timed scoring waits for its calls as well."""
+
+    async def run() -> None:
+        timer, _, _ = make(tmp_path, "timer", True)
+        other, workshop, ledger = make(tmp_path, "other", False)
+        await timer.enter()
+        await other.enter()
+        watch = asyncio.create_task(other.keep_watch())
+        under_way: dict[str, int] = {"timer": 0, "other": 0}
+        seen: list[dict[str, int]] = []
+        together: list[int] = []
+        ended = asyncio.Event()
+
+        async def calls(name: str, machine: QuietMachine) -> None:
+            while not ended.is_set():
+                async with machine.serving():
+                    under_way[name] += 1
+                    together.append(under_way[name])
+                    await asyncio.sleep(0.03)
+                    under_way[name] -= 1
+
+        calling = [asyncio.create_task(calls(name, it)) for name, it in (("timer", timer), ("other", other)) * 3]
+        for _ in range(3):
+            await asyncio.sleep(0.05)
+            async with timer.lease():
+                seen.append(dict(under_way))
+                assert workshop.frozen == 1
+                await asyncio.sleep(0.1)
+                seen.append(dict(under_way))
+            async with other.share():  # its own scoring: nothing begins, nothing is held up
+                pass
+        ended.set()
+        await asyncio.gather(*calling)
+        assert seen == [{"timer": 0, "other": 0}] * 6
+        assert max(together) == 3, "calls of one attempt go on together"
+        ledger.tick()
+        assert ledger.totals.waiting_s >= 0.2
+        watch.cancel()
+        timer.close()
+        with pytest.raises(ServiceRefusal):
+            await timer.serving().__aenter__()
+        other.close()
+
+    asyncio.run(asyncio.wait_for(run(), 60))
+
+
+def test_calls_do_not_begin_while_their_attempt_is_scored(tmp_path: Path) -> None:
+    """A queue of calls is not worked off for free while the workshop stands still for a scoring that is not charged."""
+
+    async def run() -> None:
+        machine, _, _ = make(tmp_path, "own", False)
+        await machine.enter()
+        async with machine.lease():
+            call = asyncio.create_task(machine.serving().__aenter__())
+            await asyncio.sleep(0.2)
+            assert not call.done()
+        await asyncio.wait_for(call, 10)
+        machine.close()
+
+    asyncio.run(asyncio.wait_for(run(), 60))
+
+
+def test_a_cancelled_timed_scoring_leaves_services_working(tmp_path: Path) -> None:
+    """An attempt that lost its share when its timed scoring was cancelled takes it again for the next call."""
+
+    async def run() -> None:
+        machine, _, _ = make(tmp_path, "own", True)
+        await machine.enter()
+        machine._workshops.release()
+        machine._holds_share = False
+        async with asyncio.timeout(10), machine.serving():
+            assert machine._holds_share
+        machine.close()
 
     asyncio.run(asyncio.wait_for(run(), 60))

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,6 +14,7 @@ import pytest
 from pydantic import JsonValue
 
 from open_re_bench.environment import ServiceRefusal
+from open_re_bench.harness.concurrent_service import ConcurrentService
 from open_re_bench.harness.ledger import Ledger
 from open_re_bench.harness.session import _serialised
 
@@ -40,10 +44,16 @@ class Run:
         return self.delay
 
 
-def handler(tmp_path: Path, clock: Clock, service: Any, own_cpu_s: float = 0.0) -> tuple[Any, Ledger]:
+def handler(
+    tmp_path: Path, clock: Clock, service: Any, own_cpu_s: float = 0.0, quiet: Any = nullcontext
+) -> tuple[Any, Ledger]:
     ledger = Ledger(tmp_path / "ledger.json", 12, None, now=lambda: clock.now, wall=lambda: clock.now)
     attempt = SimpleNamespace(closed=False, ledger=ledger, serving=0)
-    session: Any = SimpleNamespace(attempt=attempt, participant_cpu_s=lambda: clock.now / 10.0 * own_cpu_s)
+    session: Any = SimpleNamespace(
+        attempt=attempt,
+        participant_cpu_s=lambda: clock.now / 10.0 * own_cpu_s,
+        quiet=SimpleNamespace(serving=quiet),
+    )
     return _serialised(service, session), ledger
 
 
@@ -110,3 +120,59 @@ def test_other_services_are_charged_in_full(tmp_path: Path) -> None:
     handle, ledger = handler(tmp_path, clock, plain)
     asyncio.run(handle({}))
     assert used_after(ledger, clock, 1.0) == pytest.approx(11.0)
+
+
+def test_no_call_starts_while_the_clock_stands(tmp_path: Path) -> None:
+    """Calls at once hold the clock while they run; those still in line when it is stopped are refused, not run."""
+    ledger = Ledger(tmp_path / "ledger.json", 12)
+    attempt = SimpleNamespace(closed=False, ledger=ledger, serving=0)
+    calls = threading.Semaphore(0)
+    go_on = threading.Event()
+
+    def service(request: dict[str, JsonValue]) -> dict[str, JsonValue]:
+        calls.release()
+        assert go_on.wait(30)
+        return {}
+
+    async def run() -> list[object]:
+        handle = ConcurrentService(service, attempt, at_once=2, quiet=nullcontext)
+        asked = [asyncio.create_task(handle({})) for _ in range(8)]
+        for _ in range(2):
+            await asyncio.to_thread(calls.acquire)
+        assert attempt.serving == 2
+        ledger.pause()
+        go_on.set()
+        answers: list[object] = await asyncio.gather(*asked, return_exceptions=True)
+        handle.close()
+        return answers
+
+    answers = asyncio.run(asyncio.wait_for(run(), 60))
+    assert sorted(type(answer).__name__ for answer in answers) == ["ServiceRefusal"] * 6 + ["dict"] * 2
+    assert not calls.acquire(blocking=False), "a call began after the clock was stopped"
+    assert attempt.serving == 0
+
+
+@pytest.mark.parametrize("at_once", [1, 8])
+def test_calls_hold_off_timed_scorings(tmp_path: Path, at_once: int) -> None:
+    """Whether its calls run one by one or together, a service runs only while no timed scoring can."""
+    held = []
+
+    @asynccontextmanager
+    async def quiet() -> AsyncIterator[None]:
+        held.append("begins")
+        yield
+        held.append("ends")
+
+    def service(request: dict[str, JsonValue]) -> dict[str, JsonValue]:
+        held.append("runs")
+        return {}
+
+    async def run() -> None:
+        handle, ledger = handler(tmp_path, Clock(), service, quiet=quiet)
+        if at_once > 1:
+            attempt = SimpleNamespace(closed=False, ledger=ledger, serving=0)
+            handle = ConcurrentService(service, attempt, at_once, quiet)
+        await handle({})
+
+    asyncio.run(run())
+    assert held == ["begins", "runs", "ends"]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import pwd
 import secrets
+import socket
 import subprocess
 import sys
 import tempfile
@@ -22,6 +24,7 @@ from open_re_bench.errors import UserError
 from open_re_bench.harness.attempt_folder import AttemptFolder, create
 from open_re_bench.harness.ledger import Ledger
 from open_re_bench.harness.live_attempt import LiveAttempt
+from open_re_bench.harness.messages import duration
 from open_re_bench.harness.planning import plan_attempts
 from open_re_bench.harness.quiet import QuietMachine
 from open_re_bench.harness.session import Session
@@ -37,7 +40,7 @@ from open_re_bench.sandbox import Sandbox, SandboxSpec
 from open_re_bench.sandbox.provider import BwrapSandbox
 from open_re_bench.scoring import instances
 
-from .terminal_driver import Typist
+from .terminal_driver import WAIT_S, Typist
 
 ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="acting as another user needs root")
 NOBODY = 65534
@@ -177,6 +180,45 @@ def test_a_stopped_clock_stands_for_shells_jobs_and_budget(tmp_path: Path) -> No
         assert [event.text for event in made.person.events() if event.event == "noted"] == ["no progress"]
 
 
+def test_a_person_is_told_how_long_a_scoring_takes(tmp_path: Path) -> None:
+    """Promise: the answer to a scoring ends with how long it took and whether that was charged; `status` repeats it for
+    the last one, breaks and waiting for the machine left out."""
+    with sitting(tmp_path) as made, seated(made) as screen:
+        screen.type("\x1d")
+        screen.expect("re-bench> ")
+        screen.enter("status", "Nothing was scored yet")
+        assert "scoring took" not in screen.seen
+        (taken,) = screen.enter("score", r"This scoring took about ([^,]*), not charged").groups()
+        screen.enter("stop", "stands still")
+        screen.enter("status", rf"The last scoring took about {taken}\.")
+        (entry,) = made.commands._attempt.log.entries
+        assert taken == duration(max(1.0, made.ledger.totals.scoring_s - entry.scoring_s))
+
+
+def test_the_clock_runs_for_what_was_asked_in_the_last_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Promise: a request that arrives while the workshop is being stilled is not served for free: the clock goes on."""
+    with sitting(tmp_path) as made, seated(made) as screen:
+        attempt = made.commands._attempt
+        still = attempt.workshop.freeze
+
+        async def asked_meanwhile() -> None:
+            attempt.serving += 1
+            await still()
+
+        screen.type("\x1d")
+        screen.expect("re-bench> ")
+        with monkeypatch.context() as patch:
+            patch.setattr(attempt.workshop, "freeze", asked_meanwhile)
+            screen.enter("stop", "a request of yours is being served")
+        assert not made.ledger.paused
+        screen.enter("", r"\$ ")
+        screen.enter("echo going on", r"[\r\n]going on")
+        attempt.serving = 0
+        screen.type("\x1d")
+        screen.expect("re-bench> ")
+        screen.enter("stop", "stands still")
+
+
 def test_the_window_reaches_the_shell_and_its_end_leads_to_the_prompt(tmp_path: Path) -> None:
     """Promise: programs know the window's size, also when it changes; `exit` does not end the session."""
     with sitting(tmp_path) as made, seated(made) as screen:
@@ -280,6 +322,27 @@ def test_only_the_right_user_sits_down(tmp_path: Path) -> None:
         with seated(made, user=nobody) as screen:
             screen.enter("id -un", r"[\r\n]agent")
             assert "consented" in {event.event for event in made.person.events()}
+
+
+def test_whoever_is_turned_away_holds_nothing_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Promise: a refused client is told so and hung up on, though it never leaves by itself: no descriptor stays."""
+    monkeypatch.setattr(desk, "MAX_SEATS", 0)
+    with sitting(tmp_path) as made, contextlib.ExitStack() as clients:
+
+        def turned_away() -> None:
+            client = clients.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+            client.settimeout(WAIT_S)
+            client.connect(str(made.desk.socket))
+            said = b""
+            while part := client.recv(4096):  # to the end: without a hang-up it never comes
+                said += part
+            assert b"belongs to another user" in said
+
+        turned_away()
+        before = len(os.listdir("/proc/self/fd"))
+        for _ in range(20):
+            turned_away()
+        assert len(os.listdir("/proc/self/fd")) <= before + 20 + 1  # our own ends, and one not closed yet
 
 
 @ROOT_ONLY

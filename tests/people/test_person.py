@@ -111,6 +111,24 @@ def test_a_session_record_survives_a_crash_in_the_middle_of_a_line(tmp_path: Pat
         assert (folder.root / name).stat().st_mode & 0o077 == 0
 
 
+def test_nothing_of_a_session_record_is_lost(tmp_path: Path) -> None:
+    """Promise: a note is kept whatever characters it has, and so is what is written after a line cut off by a crash;
+    redaction loses nothing either."""
+    folder = attempt(tmp_path)
+    kept = PersonFolder(folder)
+    notes = ["line\u2028separator", "next\u0085line", "form\x0cfeed"]
+    for note in notes:
+        kept.append(SessionEvent(at=now_text(), event="noted", text=note))
+    with (folder.root / "session.jsonl").open("a") as end:
+        end.write('{"at": "2026-')
+    kept.append(SessionEvent(at=now_text(), event="noted", text="afterwards"))
+    kept.append(SessionEvent(at=now_text(), event="stopped"))
+    assert [event.text for event in kept.events()] == [*notes, "afterwards", ""]
+    privacy.redact(folder, ["afterwards"])
+    assert [event.text for event in kept.events()][:3] == notes
+    assert len(kept.events()) == 5
+
+
 def test_redaction_reaches_recordings_notes_and_answers(tmp_path: Path) -> None:
     """Promise: a text is overwritten in everything a person said or saw, and the number of places is told."""
     folder = attempt(tmp_path)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -68,10 +70,25 @@ def test_redaction_leaves_no_occurrence_and_nothing_else_changed(
     assert [event[:2] for event in recording.read(file)] == [event[:2] for event in before]
 
 
-def test_a_full_disk_ends_the_recording_not_the_session(tmp_path: Path) -> None:
-    """Promise: where nothing can be written any more, the person works on."""
+def test_a_full_disk_ends_the_recording_not_the_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Promise: where nothing can be written any more, the person works on, and the session ends as any other."""
+    monkeypatch.setattr(recording, "SYNC_S", -1.0)
     kept = Recording(tmp_path / "a.cast", 24, 80, "xterm")
     kept._file.close()
     kept._file = open("/dev/full", "w", 1)  # noqa: SIM115
     kept.output(b"hello\n")
     kept.output(b"still there\n")
+    kept.close()
+    kept.output(b"after the end\n")
+
+
+def test_a_recording_that_cannot_be_synced_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Promise: where writing works but the disk does not confirm it (a pipe cannot), nobody's session ends."""
+    monkeypatch.setattr(recording, "SYNC_S", -1.0)
+    kept = Recording(tmp_path / "a.cast", 24, 80, "xterm")
+    kept._file.close()
+    read, write = os.pipe()
+    kept._file = os.fdopen(write, "w", 1)
+    kept.output(b"hello\n")
+    kept.close()
+    os.close(read)

@@ -5,7 +5,7 @@ timed scoring holds it exclusively. While ``intent`` is taken the other attempts
 `POLL_S`, give up their share and go on when it is free again. Their ledgers call this waiting.
 
 Scorings that measure no time, collecting a submission and the setting up of an attempt keep the attempt's share: a
-timed scoring waits for them, and they for it.
+timed scoring waits for them, and they for it. So do calls of metered services, which run outside of the workshop.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Protocol
 
+from open_re_bench.environment import ServiceRefusal
 from open_re_bench.harness.ledger import Ledger
 from open_re_bench.sandbox.machine_locks import INTENT, POLL_S, WORKSHOPS, FileLock, lock_directory, machine_wanted
 
@@ -47,6 +48,7 @@ class QuietMachine:
         self._intent, self._workshops = FileLock(directory / INTENT), FileLock(directory / WORKSHOPS)
         self._busy = asyncio.Lock()  # held while the share must not be given up, and while it is given up
         self._holds_share = self._closed = False
+        self._services = 0  # calls under way
 
     async def enter(self) -> None:
         """Takes the attempt's share; its workshop may run from now on."""
@@ -57,7 +59,7 @@ class QuietMachine:
         """Yields the machine to other attempts' timed scorings until closed."""
         while not self._closed:
             await asyncio.sleep(POLL_S)
-            if self._closed or self._busy.locked() or not machine_wanted(self._intent):
+            if self._closed or self._busy.locked() or self._services or not machine_wanted(self._intent):
                 continue
             async with self._busy:
                 await self._step_aside()
@@ -70,6 +72,8 @@ class QuietMachine:
                 yield
             return
         async with self._waited_for():
+            while self._services:  # its own, not the machine's doing: not waiting
+                await asyncio.sleep(POLL_S)
             try:
                 with self._ledger.waiting():
                     self._workshops.release()
@@ -91,6 +95,26 @@ class QuietMachine:
                 await self._take_share()  # a cancelled timed scoring may have left without
             yield
 
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[None]:
+        """Held around a call of a metered service, any number at once: no timed scoring runs meanwhile.
+
+        None begins while the attempt stands aside, is scored, or another wants the machine: calls without end would
+        keep that one waiting for ever. Not booked as waiting: until the workshop stands still its participant goes on.
+
+        Raises:
+            ServiceRefusal: the attempt has ended.
+        """
+        while not self._closed and (self._busy.locked() or machine_wanted(self._intent) or not self._share_taken()):
+            await asyncio.sleep(POLL_S)
+        if self._closed:
+            raise ServiceRefusal("the attempt has ended")
+        self._services += 1
+        try:
+            yield
+        finally:
+            self._services -= 1
+
     def close(self) -> None:
         """Gives everything back; the watch ends."""
         self._closed = True
@@ -109,12 +133,14 @@ class QuietMachine:
             self._busy.release()
 
     async def _take_share(self) -> None:
-        while not self._holds_share and not self._closed:
-            # Not while somebody wants the machine: a newcomer would keep them waiting for as long as it is set up.
-            if not machine_wanted(self._intent) and self._workshops.attempt(exclusive=False):
-                self._holds_share = True
-            else:
-                await asyncio.sleep(POLL_S)
+        while not self._closed and not self._share_taken():
+            await asyncio.sleep(POLL_S)
+
+    def _share_taken(self) -> bool:
+        # Not while somebody wants the machine: a newcomer would keep them waiting for as long as it is set up.
+        if not self._holds_share and not machine_wanted(self._intent):
+            self._holds_share = self._workshops.attempt(exclusive=False)
+        return self._holds_share
 
     async def _step_aside(self) -> None:
         with self._ledger.waiting():

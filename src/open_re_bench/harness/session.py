@@ -215,7 +215,9 @@ def _handlers(session: Session) -> dict[str, Handler]:
         for name, service in services.open_services(session.attempt.instance).items():
             at_once = getattr(services, "CALLS_AT_ONCE", 1)
             handlers[name] = (
-                _serialised(service, session) if at_once == 1 else ConcurrentService(service, session.attempt, at_once)
+                _serialised(service, session)
+                if at_once == 1
+                else ConcurrentService(service, session.attempt, at_once, session.quiet.serving)
             )
     return handlers
 
@@ -232,7 +234,7 @@ def _serialised(service: Service, session: Session) -> Handler:
     async def handle(request: dict[str, JsonValue]) -> dict[str, JsonValue]:
         if session.attempt.closed or ledger.paused:
             raise ServiceRefusal("the clock is not running")
-        async with lock:
+        async with lock, session.quiet.serving():
             if session.attempt.closed or ledger.paused:  # while the call stood in line
                 raise ServiceRefusal("the clock is not running")
             before = ledger.tick().owed_s

@@ -95,7 +95,8 @@ def relay(connection: socket.socket) -> int:
         Exit code: 0 when the harness said goodbye or the input ended, 5 when the harness went without a word.
     """
     hello = {**_size(), "term": os.environ.get("TERM", "")}
-    connection.sendall(pack(HELLO, json.dumps(hello).encode()))
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # turned away: why is still to be read
+        connection.sendall(pack(HELLO, json.dumps(hello).encode()))
     interactive = os.isatty(0)
     before = termios.tcgetattr(0) if interactive else None
     woken, wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)

@@ -117,23 +117,30 @@ class PersonCommands:
         async with self._turning:
             if self._attempt.ledger.paused:
                 return STOPPED
-            if self._attempt.ledger.state == "scoring":
-                raise ServiceRefusal("a scoring is under way; stop the clock when it has ended")
-            if self._attempt.serving:
-                raise ServiceRefusal("a request of yours is being served; stop the clock when it is answered")
+            self._refuse_while_served()
             # First still, then uncharged: nothing ever runs for free.
             await self._attempt.workshop.freeze()
+            try:
+                self._refuse_while_served()  # what the workshop asked for in its last moment
+            except ServiceRefusal:
+                await self._attempt.workshop.thaw()
+                raise
             self._attempt.ledger.pause()
             self.record("stopped")
             self._on_clock(False)
         return f"{STOPPED} {self._session.budget_text()}"
 
+    def _refuse_while_served(self) -> None:
+        if self._attempt.ledger.state == "scoring":
+            raise ServiceRefusal("a scoring is under way; stop the clock when it has ended")
+        if self._attempt.serving:
+            raise ServiceRefusal("a request of yours is being served; stop the clock when it is answered")
+
     async def _status(self, _: str) -> str:
         lines = [f"{STATES[self._attempt.ledger.state]} {self._session.budget_text()}"]
-        if self._attempt.log.entries:
-            lines.append(self._session.log_text())
-        else:
-            lines.append("Nothing was scored yet.")
+        if self._attempt.log.entries and self._attempt.ledger.state != "scoring":  # which counts already
+            lines.append(f"The last scoring took about {self._took()}.")
+        lines.append(self._session.log_text())
         return "\n".join(lines)
 
     async def _budget(self, _: str) -> str:
@@ -142,7 +149,13 @@ class PersonCommands:
     async def _score(self, _: str) -> str:
         text = await self._session.score_text("person")
         self.record("scored")
-        return text
+        free = self._attempt.log.entries[-1].charged_s == 0
+        return f"{text}\nThis scoring took about {self._took()}{', not charged' if free else ''}."
+
+    def _took(self) -> str:
+        """How long the last scoring took, without waiting for the machine: what the next one may take."""
+        scored_s = self._attempt.ledger.tick().scoring_s - self._attempt.log.entries[-1].scoring_s
+        return messages.duration(max(1.0, scored_s))
 
     async def _submit(self, _: str) -> str:
         self.record("submitted")

@@ -198,6 +198,7 @@ class Desk:
             task.add_done_callback(self._tasks.discard)
         if not self._allowed(writer) or len(self._seats) >= MAX_SEATS:
             await seat.farewell("This session belongs to another user.\n")
+            await seat.close()  # or whoever tries often enough takes all our descriptors
             return
         try:
             if await seat.greet():

@@ -203,7 +203,7 @@ class PersonFolder:
         if not self._events.exists():
             return []
         found = []
-        for line in self._events.read_text(encoding="utf-8").splitlines():
+        for line in self._events.read_bytes().split(b"\n"):  # a note may hold what `splitlines` takes for an end
             try:
                 found.append(SessionEvent.model_validate_json(line))
             except ValidationError:
@@ -213,8 +213,9 @@ class PersonFolder:
     def append(self, event: SessionEvent) -> None:
         """Adds an event durably."""
         descriptor = os.open(self._events, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        cut_off = self._events.stat().st_size > 0 and not self._events.read_bytes().endswith(b"\n")  # by a crash
         with open(descriptor, "wb", 0) as file:
-            file.write(event.model_dump_json().encode() + b"\n")
+            file.write(b"\n" * cut_off + event.model_dump_json().encode() + b"\n")
             os.fsync(file.fileno())
 
     def replace_events(self, events: Sequence[SessionEvent]) -> None:

@@ -57,20 +57,24 @@ class Recording:
 
     def close(self) -> None:
         """Ends the recording."""
-        self._file.close()
+        try:
+            self._file.close()
+        except OSError:  # a full disk: what could be written is there
+            logger.warning("the end of a terminal's recording is lost", exc_info=True)
 
     def _event(self, kind: str, text: str) -> None:
         if self._written > MAX_BYTES or self._file.closed:
             return
         now = time.monotonic()
-        self._line(json.dumps([round(now - self._start, 6), kind, text]))
-        if now - self._synced > SYNC_S:
-            self._synced = now
-            os.fsync(self._file.fileno())
+        sync = now - self._synced > SYNC_S
+        self._synced = now if sync else self._synced
+        self._line(json.dumps([round(now - self._start, 6), kind, text]), sync)
 
-    def _line(self, line: str) -> None:
+    def _line(self, line: str, sync: bool = False) -> None:
         try:
             self._written += self._file.write(f"{line}\n")
+            if sync:
+                os.fsync(self._file.fileno())
         except OSError:  # a full disk must not end the session
             logger.warning("a terminal is not recorded any more", exc_info=True)
             self._written = MAX_BYTES + 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import socket
 import subprocess
@@ -17,7 +18,8 @@ from open_re_bench.environments.rust_codecontests.episodes import CHECK_CPU_S, M
 from open_re_bench.environments.rust_codecontests.judge import MAX_INPUTS
 from open_re_bench.environments.rust_codecontests.score import score
 from open_re_bench.environments.rust_codecontests.scoring_door import ScoringDoor
-from open_re_bench.environments.rust_codecontests.services import open_services
+from open_re_bench.environments.rust_codecontests.services import KeptMeter, open_services
+from open_re_bench.scoring.chat import ChatRefused, ChatRequest, Price, Usage
 from open_re_bench.scoring.collection import collect_directory
 from open_re_bench.scoring.pipeline import anchors_in_force
 
@@ -86,6 +88,46 @@ def test_a_call_of_the_model_sets_its_worst_case_aside(services: dict, environme
     assert answered["status"] == 200
     assert answered["body"]["budget"]["tokens_left"] == per_problem - answered["body"]["usage"]["total_tokens"]
     assert answered["body"]["usage"]["total_tokens"] < 1000
+
+
+def test_what_was_used_survives_a_killed_harness(instance: Instance, tmp_path: Path) -> None:
+    """A resumed attempt has the tokens and dollars that were left; a call cut short by the kill has cost its most."""
+    own = dataclasses.replace(instance, hidden=tmp_path / "hidden")
+
+    def opened() -> dict:  # type: ignore[type-arg]
+        services = dict(open_services(own))
+        return {**services, **services["judge"]({"op": "open", "problem": 0, "draw": 0})}
+
+    first = opened()
+    answered = first["model"]({"ticket": first["ticket"], "body": body("hi")})
+    used = answered["body"]["usage"]["total_tokens"]
+    assert opened()["tokens_left"] == first["tokens_left"] - used
+
+    total = first["tokens_left"]
+    price = Price(1.0, 2.0)
+    request = ChatRequest.model_validate(body("hi", max_tokens=500))
+
+    def meter() -> KeptMeter:
+        return KeptMeter(total, cost_usd=1.0, file=tmp_path / "spent.json")
+
+    held = meter()
+    held.settle(held.reserve(request, price), Usage(10, 20, 0.25))
+    assert (meter().left, meter().used) == (total - 30, Usage(10, 20, 0.25))
+    need = held.reserve(request, price)  # and then the harness is killed
+    assert meter().left == total - 30 - need.tokens
+    assert meter().used.cost_usd == pytest.approx(0.25 + price.most(request))
+    spent = KeptMeter(total, cost_usd=0.25, file=tmp_path / "spent.json")
+    with pytest.raises(ChatRefused, match="used up"):
+        spent.reserve(request, price)
+
+
+def test_a_call_that_cannot_be_booked_is_not_made(tmp_path: Path) -> None:
+    """Where the charge cannot be written the call is refused as ours, and costs nothing."""
+    (tmp_path / "blocked").write_text("")
+    meter = KeptMeter(10_000, file=tmp_path / "blocked" / "spent.json")
+    with pytest.raises(ChatRefused, match="on our side"):
+        meter.reserve(ChatRequest.model_validate(body("hi")))
+    assert meter.left == 10_000
 
 
 @pytest.mark.parametrize(
