@@ -34,11 +34,15 @@ def command(
     if not (log_dir / "attempts").is_dir():
         raise UserError(f"{log_dir} holds no attempts", "give the --log-dir of the run that was interrupted")
     folders = attempt_folder.unfinished(log_dir)
+    taken = [folder for folder in folders if folder.is_taken]
+    for folder in taken:
+        note(f"{folder.root.name} is being carried out by another process: left alone")
+    folders = [folder for folder in folders if folder not in taken]
     people = [] if finalise else [folder for folder in folders if folder.read_plan().participant_kind == "human"]
     for folder in people:
         note(f"a person's session is taken up with: re-bench human --resume {folder.root}")
     folders = [folder for folder in folders if folder not in people]
-    if people and not folders:
+    if (people or taken) and not folders and not as_json:
         return
     if not folders:
         if as_json:

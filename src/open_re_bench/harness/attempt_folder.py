@@ -10,12 +10,14 @@ Layout (documented in ``docs/files-and-formats.md``)::
         spending.json      tokens and dollars its models have used
         score-log.jsonl    hash-chained score log
         result.json        the attempt's result (`AttemptRecord`), written once at the very end
+        lock               held by the harness that carries the attempt out (``flock``: it ends with the process)
     <log dir>/submissions/<digest>/   content-addressed submissions of all attempts
 """
 
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -27,6 +29,7 @@ from open_re_bench.attempt import AttemptRecord, ParticipantKind
 from open_re_bench.errors import CannotRunHere, InfrastructureError, UserError
 from open_re_bench.harness.model_roles import is_mock
 from open_re_bench.harness.pricing import ModelPrice
+from open_re_bench.sandbox.machine_locks import POLL_S, FileLock
 
 
 class AttemptPlan(BaseModel):
@@ -119,6 +122,11 @@ class AttemptFolder:
         return self.root / "result.json"
 
     @property
+    def lock_file(self) -> Path:
+        """``lock``."""
+        return self.root / "lock"
+
+    @property
     def submissions(self) -> Path:
         """The content-addressed store shared by all attempts of the log directory."""
         return self.root.parent.parent / "submissions"
@@ -133,6 +141,44 @@ class AttemptFolder:
             return AttemptPlan.model_validate_json(self.plan_file.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise UserError(f"{self.root} is not the folder of an attempt", "give <log dir>/attempts/<id>") from error
+
+    def take(self) -> FileLock:
+        """Takes the attempt for this harness until the lock is closed.
+
+        Two of them would overwrite each other's ledger and score log.
+
+        Raises:
+            UserError: another harness has it.
+        """
+        lock = self._lock()
+        if not lock.attempt(exclusive=True):
+            time.sleep(POLL_S)  # somebody may only have looked (`is_taken`)
+            if lock.attempt(exclusive=True):
+                return lock
+            lock.close()
+            raise UserError(
+                f"{self.root.name} is being carried out by another process", "wait for its end, or end it and resume"
+            )
+        return lock
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether a harness carries the attempt out at this moment."""
+        if not self.lock_file.exists():
+            return False
+        lock = self._lock()
+        try:
+            return not lock.attempt(exclusive=False)
+        finally:
+            lock.close()
+
+    def _lock(self) -> FileLock:
+        try:
+            return FileLock(self.lock_file)
+        except OSError as error:
+            raise CannotRunHere(
+                f"{self.lock_file}: cannot be opened ({error.strerror})", "give a log directory that you can write"
+            ) from error
 
     def name_participant(self, agent: str, model: str, model_roles: Mapping[str, str] | None = None) -> AttemptPlan:
         """Completes a plan that was made before it was known who works (``inspect eval``)."""

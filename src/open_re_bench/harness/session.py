@@ -28,6 +28,7 @@ from open_re_bench.harness.live_attempt import LiveAttempt, Machine, select
 from open_re_bench.harness.quiet import QuietMachine
 from open_re_bench.harness.spending import Spending, Spent
 from open_re_bench.harness.workshop import CountedFreeze, cpu_clock, fill_home, leased_cores, workshop_for
+from open_re_bench.sandbox.machine_locks import FileLock
 from open_re_bench.scoring import instances
 from open_re_bench.scoring.chat import Coder
 from open_re_bench.scoring.score_log import ScoreEntry
@@ -67,6 +68,7 @@ class Session:
         self.participant_cpu_s: Callable[[], float] = lambda: 0.0
         self.coder: Coder | None = None
         self.spending = Spending(attempt.folder.spending, _usage)
+        self.lock: FileLock | None = None
 
     @property
     def resumed(self) -> bool:
@@ -133,8 +135,19 @@ async def open_session(plan: AttemptPlan, folder: AttemptFolder) -> Session:
     Fills the workshop, starts the ledger, opens the door and watches the budget until the sample ends.
 
     Raises:
-        UserError: not prepared, or the state on disk cannot be used.
+        UserError: not prepared, another harness has the attempt, or the state on disk cannot be used.
     """
+    lock = folder.take()  # before anything of the attempt is read
+    try:
+        session = await _open(plan, folder)
+    except BaseException:
+        lock.close()
+        raise
+    session.lock = lock
+    return session
+
+
+async def _open(plan: AttemptPlan, folder: AttemptFolder) -> Session:
     bound = registry.environment(plan.environment, plan.scale)
     person = plan.participant_kind == "human"
     clock = None if person else lambda: sample_limits().working.usage
@@ -293,6 +306,8 @@ async def close_session(session: Session) -> None:
         await session.door.close()
         close_all(session.door.handlers)
     _SESSIONS.pop(session.attempt.plan.attempt_id, None)
+    if session.lock is not None:
+        session.lock.close()
 
 
 def as_inspect_score(entry: ScoreEntry) -> InspectScore:
