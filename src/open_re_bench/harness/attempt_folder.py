@@ -10,6 +10,7 @@ Layout (documented in ``docs/files-and-formats.md``)::
         spending.json      tokens and dollars its models have used
         score-log.jsonl    hash-chained score log
         result.json        the attempt's result (`AttemptRecord`), written once at the very end
+        ended              there once the participant works no more: from then on a resumed harness only measures
         lock               held by the harness that carries the attempt out (``flock``: it ends with the process)
     <log dir>/submissions/<digest>/   content-addressed submissions of all attempts
 """
@@ -120,6 +121,21 @@ class AttemptFolder:
     def result_file(self) -> Path:
         """``result.json``."""
         return self.root / "result.json"
+
+    @property
+    def ended_file(self) -> Path:
+        """``ended``."""
+        return self.root / "ended"
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the participant's work is over: submitted, out of budget, or ended by whoever runs the attempt."""
+        return self.ended_file.exists()
+
+    def mark_ended(self) -> None:
+        """Remembers durably that the participant's work is over, whatever becomes of the measuring."""
+        if not self.has_ended:
+            _write_durably(self.ended_file, now_text() + "\n")
 
     @property
     def lock_file(self) -> Path:

@@ -112,7 +112,7 @@ class LiveAttempt:
         self._lock = asyncio.Lock()
         self._last_scored = -float("inf")
         self.minimum_interval_s = instance.environment.spec.minimum_interval_s
-        self.closed = False
+        self.closed = folder.has_ended
         self.serving = 0  # calls of metered services that are under way
 
     @property
@@ -238,8 +238,12 @@ class LiveAttempt:
             commands: What the participant typed or had its tools run, for the monitor.
 
         Idempotent: a finished attempt returns the result it has.
+
+        Raises:
+            InfrastructureError: a scoring failed on our side. There is no result yet; measured again when resumed.
         """
         self.closed = True  # before waiting for the lock: scorings that queue for it must not delay the end
+        self.folder.mark_ended()  # before anything that may fail: whoever has submitted does not work on
         async with self._lock:
             done = self.folder.read_result()
             if done is not None:

@@ -137,7 +137,10 @@ def _serve(folders: dict[str, AttemptFolder]) -> Solver:
             plan = folder.name_participant(solver_name(), str(state.model), bound_roles())
         session = await open_session(plan, folder)
         state.tools = [score(), score_log()]  # for solvers that bring a shell of their own and take the task's tools
-        if session.resumed:
+        if folder.has_ended:  # by an earlier harness, which failed while it measured: nobody works on
+            state.messages = conversation.load(folder) or state.messages
+            state.completed = True
+        elif session.resumed:
             state.messages = [*(conversation.load(folder) or state.messages), *session.resumption_messages()]
         return state
 
