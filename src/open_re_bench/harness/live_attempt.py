@@ -18,6 +18,7 @@ from pydantic import JsonValue
 
 from open_re_bench.attempt import AttemptRecord, LedgerRecord, ScoringRecord
 from open_re_bench.environment import Direction, Environment, Failure, FinalRule, Instance, ServiceRefusal, Submission
+from open_re_bench.errors import InfrastructureError
 from open_re_bench.harness.attempt_folder import AttemptFolder, AttemptPlan, now_text
 from open_re_bench.harness.ledger import Ledger
 from open_re_bench.harness.model_roles import CODER
@@ -261,6 +262,7 @@ class LiveAttempt:
                     final = await self._run_scorer(stored, final=True)
                 entry = self._entry("final", asked, final, stored, 0.0, "harness")
                 self.log.append(entry)
+                _refuse_failure_of_ours(final, "final")
             async with self._machine.share():
                 flags = await asyncio.to_thread(self._flags, commands)
             record = self._record(chosen, final).model_copy(update={"flags": flags})
@@ -284,6 +286,7 @@ class LiveAttempt:
         with self.ledger.scoring(asked_for=False):
             score = await self._run_scorer(submission, final=False)
         self.log.append(self._entry("closing", asked, score, submission, 0.0, "harness"))
+        _refuse_failure_of_ours(score, "closing")  # or an older entry would silently be taken for it
 
     def _flags(self, commands: Sequence[str]) -> tuple[str, ...]:
         entries = self.log.entries
@@ -356,6 +359,14 @@ def select(entries: list[ScoreEntry], environment: Environment) -> ScoreEntry | 
     sign = 1.0 if environment.spec.direction is Direction.MAXIMISE else -1.0
     # By normalised score first: where anchors are measured in each call, raw scores of two calls are not comparable.
     return max(valid, key=lambda entry: (entry.normalised, sign * (entry.raw or 0.0), -entry.n))
+
+
+def _refuse_failure_of_ours(score: Score, kind: str) -> None:
+    if score.failure is Failure.INFRASTRUCTURE:
+        why = score.details.get("error") or score.message
+        raise InfrastructureError(
+            f"the {kind} scoring failed on our side ({why}); nothing is lost: `re-bench resume` measures again"
+        )
 
 
 def _build_seconds(score: Score) -> float:
