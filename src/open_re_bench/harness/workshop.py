@@ -8,6 +8,7 @@ import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
+import anyio
 from inspect_ai.util import SandboxEnvironment
 
 from open_re_bench.errors import InfrastructureError
@@ -90,16 +91,22 @@ class CountedFreeze:
     async def freeze(self) -> None:
         """Stills the workshop until as many `thaw` calls follow."""
         async with self._lock:
+            if self._wanted == 0:
+                try:
+                    await self._workshop.freeze()
+                except BaseException:  # failed or cancelled halfway: nobody will thaw it, and the next one tries again
+                    with anyio.CancelScope(shield=True):
+                        await self._workshop.thaw()
+                    raise
             self._wanted += 1
-            if self._wanted == 1:
-                await self._workshop.freeze()
 
     async def thaw(self) -> None:
         """Undoes one `freeze`."""
-        async with self._lock:
-            self._wanted = max(0, self._wanted - 1)
-            if self._wanted == 0:
-                await self._workshop.thaw()
+        with anyio.CancelScope(shield=True):  # whoever was cancelled must not leave it still
+            async with self._lock:
+                self._wanted = max(0, self._wanted - 1)
+                if self._wanted == 0:
+                    await self._workshop.thaw()
 
     async def kill_participant(self) -> None:
         """See `Workshop`."""
