@@ -96,6 +96,15 @@ def test_epochs_never_share_an_attempt(tmp_path: Path) -> None:
     assert sum(bool(sample.scores) for sample in log.samples) == 1
 
 
+def test_only_our_own_watch_counts_work(tmp_path: Path) -> None:
+    """Inspect's working limit knows nothing of free scorings or of standing aside, so that none is set: attempts end by
+    the ledger, and the wall clock is the backstop.
+    """
+    task = environment_task("optimize_kernel", **task_arguments(log_dir=str(tmp_path)))  # type: ignore[arg-type]
+    assert task.working_limit is None
+    assert task.time_limit is not None
+
+
 @pytest.mark.parametrize("budget", ["0", "-3m", "soon", "nan", "5 fortnights", ""])
 def test_bad_budgets_are_refused(tmp_path: Path, budget: str) -> None:
     """A budget that is no duration is one line that shows the form."""
