@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol, TypeVar
 
+import anyio
 from pydantic import JsonValue
 
 from open_re_bench.attempt import AttemptRecord, LedgerRecord, ScoringRecord
@@ -81,6 +82,24 @@ class Machine:
             return work()
         finally:
             os.sched_setaffinity(0, before)
+
+
+async def _to_its_end(work: Callable[[], Result]) -> Result:
+    """Runs `work` in a thread and stays until it has ended, also when cancelled: a thread cannot be stopped halfway.
+
+    Inspect's limits and its user cancel by scopes: they take effect at the first wait after this one.
+    """
+    running = asyncio.ensure_future(asyncio.to_thread(work))
+    cancelled: asyncio.CancelledError | None = None
+    with anyio.CancelScope(shield=True):
+        while not running.done():
+            try:
+                await asyncio.wait([running])
+            except asyncio.CancelledError as error:  # this task's own, which no scope holds off
+                cancelled = error
+    if cancelled is not None:
+        raise cancelled
+    return running.result()
 
 
 class LiveAttempt:
@@ -187,8 +206,15 @@ class LiveAttempt:
     async def _run_scorer(self, submission: Submission, final: bool) -> Score:
         circumstances = Circumstances(reasons=self.plan.local_reasons, model_roles=self.plan.model_roles)
         work = partial(score_submission, self.instance, submission, final=final, circumstances=circumstances)
-        async with self._machine.scoring():
-            return await asyncio.to_thread(self._machine.on_cores, work)
+        score: Score | None = None
+        try:
+            async with self._machine.scoring():
+                score = await _to_its_end(partial(self._machine.on_cores, work))
+        except asyncio.CancelledError:
+            if score is None:
+                raise
+            # Cancelled while the machine is given back: what was scored counts. Inspect cancels again at the next wait.
+        return score
 
     def _refused(self, message: str) -> Score:
         return Score(
