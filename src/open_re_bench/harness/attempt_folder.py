@@ -5,7 +5,7 @@ Layout (documented in ``docs/files-and-formats.md``)::
     <log dir>/attempts/<attempt id>/
         plan.json          what was asked for (`AttemptPlan`); readable by this user only: it holds the instance seed
         instance/          public and hidden files of the instance
-        home/              the participant's home directory
+        home/              the participant's home directory, and what is known of it
         ledger.json        budget totals
         spending.json      tokens and dollars its models have used
         score-log.jsonl    hash-chained score log
@@ -131,6 +131,15 @@ class AttemptFolder:
     def has_ended(self) -> bool:
         """Whether the participant's work is over: submitted, out of budget, or ended by whoever runs the attempt."""
         return self.ended_file.exists()
+
+    @property
+    def filled_file(self) -> Path:
+        """``home/filled``: beside what the participant sees, so that it goes when the kept home goes."""
+        return self.home / "filled"
+
+    def mark_filled(self) -> None:
+        """Remembers durably that the participant's home holds what it starts with."""
+        _write_durably(self.filled_file, now_text() + "\n")
 
     def mark_ended(self) -> None:
         """Remembers durably that the participant's work is over, whatever becomes of the measuring."""

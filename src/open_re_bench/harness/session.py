@@ -27,7 +27,7 @@ from open_re_bench.harness.ledger import Ledger
 from open_re_bench.harness.live_attempt import LiveAttempt, Machine, select
 from open_re_bench.harness.quiet import QuietMachine
 from open_re_bench.harness.spending import Spending, Spent
-from open_re_bench.harness.workshop import CountedFreeze, cpu_clock, fill_home, leased_cores, workshop_for
+from open_re_bench.harness.workshop import CountedFreeze, cpu_clock, fill_new_home, leased_cores, workshop_for
 from open_re_bench.sandbox.machine_locks import FileLock
 from open_re_bench.scoring import instances
 from open_re_bench.scoring.chat import Coder
@@ -173,7 +173,7 @@ async def _set_up(bound: Environment, plan: AttemptPlan, folder: AttemptFolder) 
     instance = await asyncio.to_thread(instances.lay_out, bound, found, folder.instance, int(plan.instance_seed, 16))
     with tempfile.TemporaryDirectory(prefix="orb-home-") as temporary:
         write_home(instance, Path(temporary), plan.budget_s)
-        await fill_home(sandbox(), Path(temporary))
+        await fill_new_home(sandbox(), Path(temporary), folder)
     return instance
 
 

@@ -12,6 +12,7 @@ import anyio
 from inspect_ai.util import SandboxEnvironment
 
 from open_re_bench.errors import InfrastructureError
+from open_re_bench.harness.attempt_folder import AttemptFolder
 from open_re_bench.harness.live_attempt import Workshop
 from open_re_bench.sandbox.participant import CannotCopy
 from open_re_bench.sandbox.provider import BwrapSandbox
@@ -137,6 +138,24 @@ def leased_cores(sandbox: SandboxEnvironment) -> tuple[int, ...] | None:
     except TypeError:
         return None
     return lease.holding.cores if lease is not None else None
+
+
+async def fill_new_home(sandbox: SandboxEnvironment, home: Path, folder: AttemptFolder) -> None:
+    """Fills the workshop of an attempt, a kept home only once: what the participant deleted there stays deleted.
+
+    Raises:
+        InfrastructureError: as `fill_home`; or it cannot be remembered.
+    """
+    try:
+        kept = sandbox.as_type(BwrapSandbox).state_dir is not None
+    except TypeError:
+        kept = False
+    if kept and folder.filled_file.exists():
+        return
+    await fill_home(sandbox, home)
+    if kept:
+        await sandbox.exec(["sync", "-f", "."], cwd=HOME, timeout=FILL_TIMEOUT_S)  # files before mark, in a power cut
+        folder.mark_filled()
 
 
 async def fill_home(sandbox: SandboxEnvironment, home: Path, overwrite: bool = False) -> None:
