@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import io
-import tarfile
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -23,30 +21,7 @@ from open_re_bench.scoring import instances
 from open_re_bench.scoring.pipeline import Score, score_submission
 from open_re_bench.scoring.score_log import read as read_score_log
 
-
-class Workshop:
-    """A workshop that holds one submitted file."""
-
-    def __init__(self) -> None:
-        self.running = True
-
-    async def snapshot(self) -> bytes:
-        stream, content = io.BytesIO(), b"nothing = 1\n"
-        with tarfile.open(fileobj=stream, mode="w") as tar:
-            info = tarfile.TarInfo("solution.py")
-            info.size = len(content)
-            tar.addfile(info, io.BytesIO(content))
-        return stream.getvalue()
-
-    async def freeze(self) -> None:
-        self.running = False
-
-    async def thaw(self) -> None:
-        await asyncio.sleep(0)
-        self.running = True
-
-    async def kill_participant(self) -> None:
-        pass
+from .conftest import FileWorkshop
 
 
 @pytest.mark.parametrize("scope", [True, False])
@@ -80,7 +55,7 @@ def test_a_cancelled_scoring_is_waited_for(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(live_attempt, "score_submission", slow)
 
     async def run() -> None:
-        workshop = Workshop()
+        workshop = FileWorkshop()
         ledger = Ledger(folder.ledger, 12)
         attempt = LiveAttempt(plan, folder, instance, CountedFreeze(workshop), ledger, Machine(scoring=machine))
         cancel_scope = anyio.CancelScope()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 from pathlib import Path
@@ -9,17 +10,24 @@ from typing import Any
 
 import pytest
 
-from open_re_bench import registry
-from open_re_bench.environment import Failure
+from open_re_bench import assets, registry
+from open_re_bench.attempt import AttemptRecord
+from open_re_bench.environment import Failure, Instance, Submission
 from open_re_bench.harness import attempt_folder, live_attempt
 from open_re_bench.harness.attempt_folder import AttemptFolder
+from open_re_bench.harness.ledger import Ledger
+from open_re_bench.harness.live_attempt import LiveAttempt
 from open_re_bench.harness.planning import plan_attempts
 from open_re_bench.harness.regrade import Verdict, regrade
 from open_re_bench.people.person import PersonFolder, PersonRecord
 from open_re_bench.running import runner
+from open_re_bench.scoring import instances
 from open_re_bench.scoring.pipeline import Score, score_submission
+from open_re_bench.scoring.pipeline import refused as score_refused
 from open_re_bench.scoring.score_log import ScoreEntry
 from open_re_bench.scoring.score_log import read as read_score_log
+
+from .conftest import FileWorkshop
 
 
 def planned(log_dir: Path, agent: str = "start") -> AttemptFolder:
@@ -83,6 +91,51 @@ def test_a_failure_of_ours_at_the_end_is_no_result(
     assert record.valid
     assert entries(folder)[: len(before)] == before
     assert regrade(folder, rescore=False).verdict is Verdict.AGREES
+
+
+def test_a_damaged_submission_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stored submission that a power cut emptied: the attempt ends with the next best and its result says so. Where
+    none is left that is our failure, not the participant's.
+    """
+
+    def by_length(instance: Instance, submission: Submission, **_: object) -> Score:
+        score = score_refused(instance.environment, "")
+        changed = {"raw": 1.0, "normalised": float(submission.files[0].size), "valid": True, "failure": None}
+        return score.model_copy(update=changed)
+
+    def damage(entry: ScoreEntry) -> None:
+        file = folder.submissions / str(entry.submission) / "solution.py"
+        file.chmod(0o644)
+        file.write_bytes(b"")
+
+    async def attempt() -> tuple[ScoreEntry, ScoreEntry]:
+        made = LiveAttempt(plan, folder, instance, workshop, Ledger(folder.ledger, 12))
+        made.minimum_interval_s = 0.0
+        found = []
+        for content in (b"x = 12345", b"x = 1"):
+            workshop.content = content
+            found.append(await made.score("tool"))
+        return found[0], found[1]
+
+    async def result() -> AttemptRecord:
+        folder.result_file.unlink(missing_ok=True)
+        return await LiveAttempt(plan, folder, instance, workshop, Ledger(folder.ledger, 12)).finalise()
+
+    monkeypatch.setattr(live_attempt, "score_submission", by_length)
+    folder, workshop = planned(tmp_path), FileWorkshop()
+    plan, bound = folder.read_plan(), registry.environment("optimize_kernel", "test")
+    instance = instances.lay_out(bound, assets.prepare(bound)[0], folder.instance, 7)
+    best, other = asyncio.run(attempt())
+    damage(best)
+    record = asyncio.run(result())
+    assert record.valid
+    assert record.submission_sha256 == other.submission
+    assert "scoring 1 was passed over" in record.message
+    damage(other)
+    workshop.content = None
+    record = asyncio.run(result())
+    assert (record.valid, record.failure) == (False, "infrastructure")
+    assert "scoring 2 was passed over" in record.message
 
 
 def test_a_person_who_has_submitted_does_not_work_on(tmp_path: Path) -> None:

@@ -133,6 +133,7 @@ class LiveAttempt:
         self._last_scored = -float("inf")
         self.minimum_interval_s = instance.environment.spec.minimum_interval_s
         self.closed = folder.has_ended
+        self._damaged: list[str] = []  # what the choice of the final submission had to pass over
         self.serving = 0  # calls of metered services that are under way
 
     @property
@@ -279,11 +280,10 @@ class LiveAttempt:
             while self.ledger.paused:  # submitted while the clock was stopped
                 self.ledger.resume()
             await self._score_closing_state()
-            chosen = select(self.log.entries, self.environment)
+            chosen, stored = await asyncio.to_thread(self._chosen)
             final: Score | None = None
-            if chosen is not None and chosen.submission is not None:
+            if stored is not None:
                 asked = self.ledger.tick()
-                stored = await asyncio.to_thread(collection.load, self.folder.submissions, chosen.submission)
                 with self.ledger.scoring(asked_for=False):
                     final = await self._run_scorer(stored, final=True)
                 entry = self._entry("final", asked, final, stored, 0.0, "harness")
@@ -295,6 +295,22 @@ class LiveAttempt:
             self.ledger.save()
             self.folder.write_result(record)
             return record
+
+    def _chosen(self) -> tuple[ScoreEntry | None, Submission | None]:
+        """The entry that becomes the result, and its submission.
+
+        Entries whose stored submission was damaged (a power cut, a disk) are passed over, and the result says so: an
+        attempt that could never be finished would lose the others too.
+        """
+        self._damaged = []
+        entries = list(self.log.entries)
+        while (chosen := select(entries, self.environment)) is not None and chosen.submission is not None:
+            try:
+                return chosen, collection.load(self.folder.submissions, chosen.submission)
+            except (FileNotFoundError, ValueError) as error:
+                self._damaged.append(f"scoring {chosen.n} was passed over: {error}")
+                entries.remove(chosen)
+        return chosen, None
 
     async def _score_closing_state(self) -> None:
         """Scores what lies in ~/solution at the end, unless that very content was scored already."""
@@ -331,6 +347,11 @@ class LiveAttempt:
         failure = final.failure if final is not None else None
         receipt: dict[str, JsonValue] = final.receipt.model_dump(mode="json") if final and final.receipt else {}
         receipt["score_log_head"] = self.log.head
+        message = final.message if final else (last.message if last else "nothing was ever scored")
+        whose = failure.value if failure else (None if final else (last.failure if last else "participant"))
+        if self._damaged:
+            message = "; ".join([message, *self._damaged])
+            whose = whose if final else Failure.INFRASTRUCTURE.value
         return AttemptRecord(
             attempt_id=self.plan.attempt_id,
             environment=self.plan.environment,
@@ -345,8 +366,8 @@ class LiveAttempt:
             raw=final.raw if final else None,
             normalised=final.normalised if final else 0.0,
             valid=bool(final and final.valid),
-            message=final.message if final else (last.message if last else "nothing was ever scored"),
-            failure=failure.value if failure else (None if final else (last.failure if last else "participant")),
+            message=message,
+            failure=whose,
             best_logged_raw=chosen.raw if chosen else None,
             best_logged_normalised=chosen.normalised if chosen else None,
             scorings=sum(entry.kind == "intermediate" for entry in entries),
