@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -305,6 +306,8 @@ async def close_session(session: Session) -> None:
     if session.door is not None:
         await session.door.close()
         close_all(session.door.handlers)
+        if session.attempt.folder.result_file.exists():  # nobody comes back to it
+            shutil.rmtree(session.door.directory, ignore_errors=True)
     _SESSIONS.pop(session.attempt.plan.attempt_id, None)
     if session.lock is not None:
         session.lock.close()

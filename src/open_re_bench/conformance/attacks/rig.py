@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import shutil
 import tarfile
 import tempfile
 import threading
@@ -277,3 +278,4 @@ def rig(subject: Subject, free_scorings: float = 1e6) -> Iterator[Rig]:
                 loop.call_soon_threadsafe(loop.stop)
                 thread.join()
                 loop.close()
+        shutil.rmtree(directory, ignore_errors=True)
