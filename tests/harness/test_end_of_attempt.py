@@ -61,6 +61,18 @@ def test_whoever_has_submitted_does_not_work_on(tmp_path: Path, monkeypatch: pyt
     assert [entry.kind for entry in entries(folder)].count("intermediate") == 1
 
 
+def test_what_holds_seeds_is_readable_by_one_user(tmp_path: Path) -> None:
+    """Plan, score log and result say the instance's and the scorings' seeds: no other user of the machine reads them,
+    although the attempt's folder is passable.
+    """
+    folder = planned(tmp_path)
+    assert runner.failures(runner.carry_out([folder], tmp_path, runner.RunOptions())) == []
+    assert folder.root.stat().st_mode & 0o001
+    for file in (folder.plan_file, folder.score_log, folder.result_file):
+        assert "seed" in file.read_text()
+        assert file.stat().st_mode & 0o077 == 0
+
+
 @pytest.mark.parametrize("failing", ["final", "closing"])
 def test_a_failure_of_ours_at_the_end_is_no_result(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str

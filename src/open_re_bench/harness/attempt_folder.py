@@ -217,7 +217,6 @@ class AttemptFolder:
             }
         )
         _write_durably(self.plan_file, plan.model_dump_json(indent=1))
-        self.plan_file.chmod(0o600)
         return plan
 
     def read_result(self) -> AttemptRecord | None:
@@ -242,13 +241,20 @@ class AttemptFolder:
 
 
 def _write_durably(path: Path, text: str) -> None:
+    """Replaces a file in one step; readable by this user only, as some hold seeds and the folder above is passable."""
     temporary = path.with_name(path.name + ".new")
     try:
-        with temporary.open("w", encoding="utf-8") as file:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with open(descriptor, "w", encoding="utf-8") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
+        directory = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(directory)  # the name itself must survive a power cut
+        finally:
+            os.close(directory)
     except OSError as error:
         raise InfrastructureError(
             f"{path}: cannot be written ({error.strerror})", "free space there, then `re-bench resume`"
@@ -271,7 +277,6 @@ def create(log_dir: Path, plan: AttemptPlan) -> AttemptFolder:
         folder.instance.mkdir(exist_ok=True, mode=0o700)
         if not folder.plan_file.exists():
             _write_durably(folder.plan_file, plan.model_dump_json(indent=1))
-            folder.plan_file.chmod(0o600)
     except OSError as error:
         raise CannotRunHere(
             f"{log_dir}: cannot be written ({error.strerror})", "give a writable folder with free space as --log-dir"

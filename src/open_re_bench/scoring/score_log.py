@@ -179,7 +179,9 @@ def _truncate_fsync(path: Path, size: int) -> None:
 
 def _append_fsync(path: Path, data: bytes) -> None:
     new = not path.exists()
-    with path.open("ab", buffering=0) as file:
+    # Its receipts hold seeds, and the folder it lies in is passable: for this user only.
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    with open(descriptor, "ab", buffering=0) as file:
         view = memoryview(data)
         while view:
             view = view[file.write(view) :]
