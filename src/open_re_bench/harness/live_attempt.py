@@ -15,14 +15,13 @@ from functools import partial
 from typing import Protocol, TypeVar
 
 import anyio
-from pydantic import JsonValue
 
-from open_re_bench.attempt import AttemptRecord, LedgerRecord, ScoringRecord
-from open_re_bench.environment import Direction, Environment, Failure, FinalRule, Instance, ServiceRefusal, Submission
+from open_re_bench.attempt import AttemptRecord, LedgerRecord
+from open_re_bench.environment import Environment, Failure, Instance, ServiceRefusal, Submission
 from open_re_bench.errors import InfrastructureError
 from open_re_bench.harness.attempt_folder import AttemptFolder, AttemptPlan, now_text
 from open_re_bench.harness.ledger import Ledger
-from open_re_bench.harness.model_roles import CODER
+from open_re_bench.harness.result import attempt_record, select
 from open_re_bench.monitor.evidence import Evidence, stored_submissions
 from open_re_bench.monitor.rules import examine
 from open_re_bench.scoring import collection
@@ -291,7 +290,10 @@ class LiveAttempt:
                 _refuse_failure_of_ours(final, "final")
             async with self._machine.share():
                 flags = await asyncio.to_thread(self._flags, commands)
-            record = self._record(chosen, final).model_copy(update={"flags": flags})
+            record = attempt_record(
+                self.plan, self.environment, self.log, self.ledger.tick(), chosen, final, self._damaged
+            )
+            record = record.model_copy(update={"flags": flags})
             self.ledger.save()
             self.folder.write_result(record)
             return record
@@ -339,73 +341,6 @@ class LiveAttempt:
             ceiling=self.environment.scale.ceiling,
         )
         return tuple(str(flag) for flag in examine(evidence))
-
-    def _record(self, chosen: ScoreEntry | None, final: Score | None) -> AttemptRecord:
-        totals = self.ledger.tick()
-        entries = [entry for entry in self.log.entries if entry.kind != "final"]
-        last = self.log.entries[-1] if self.log.entries else None
-        failure = final.failure if final is not None else None
-        receipt: dict[str, JsonValue] = final.receipt.model_dump(mode="json") if final and final.receipt else {}
-        receipt["score_log_head"] = self.log.head
-        message = final.message if final else (last.message if last else "nothing was ever scored")
-        whose = failure.value if failure else (None if final else (last.failure if last else "participant"))
-        if self._damaged:
-            message = "; ".join([message, *self._damaged])
-            whose = whose if final else Failure.INFRASTRUCTURE.value
-        return AttemptRecord(
-            attempt_id=self.plan.attempt_id,
-            environment=self.plan.environment,
-            scale=self.plan.scale,
-            version=self.plan.version,
-            task_version=str(self.plan.task_version),
-            rules_version=self.plan.rules_version,
-            agent=self.plan.agent,
-            model=self.plan.model,
-            model_roles=self.plan.model_roles,
-            participant_kind=self.plan.participant_kind,
-            raw=final.raw if final else None,
-            normalised=final.normalised if final else 0.0,
-            valid=bool(final and final.valid),
-            message=message,
-            failure=whose,
-            best_logged_raw=chosen.raw if chosen else None,
-            best_logged_normalised=chosen.normalised if chosen else None,
-            scorings=sum(entry.kind == "intermediate" for entry in entries),
-            trace=tuple(
-                ScoringRecord(
-                    n=entry.n, budget_s=entry.budget_s, raw=entry.raw, normalised=entry.normalised, valid=entry.valid
-                )
-                for entry in entries
-            ),
-            ledger=LedgerRecord(
-                working_s=totals.working_s,
-                waiting_s=totals.waiting_s,
-                scoring_s=totals.scoring_s,
-                paused_s=totals.paused_s,
-                budget_s=totals.budget_s,
-            ),
-            receipt=receipt,
-            submission_sha256=chosen.submission if chosen else None,
-            result_class=final.receipt.result_class if final and final.receipt else "local",
-            isolation=str(final.receipt.isolation.get("mode", "")) if final and final.receipt else "",
-            simulated=self.plan.simulated or (self.environment.spec.simulated and CODER not in self.plan.model_roles),
-        )
-
-
-def select(entries: list[ScoreEntry], environment: Environment) -> ScoreEntry | None:
-    """The log entry whose submission becomes the result: the best valid one, or the last valid one.
-
-    Returns:
-        None when nothing valid was ever scored.
-    """
-    valid = [entry for entry in entries if entry.kind != "final" and entry.valid and entry.raw is not None]
-    if not valid:
-        return None
-    if environment.spec.final is FinalRule.LAST:
-        return valid[-1]
-    sign = 1.0 if environment.spec.direction is Direction.MAXIMISE else -1.0
-    # By normalised score first: where anchors are measured in each call, raw scores of two calls are not comparable.
-    return max(valid, key=lambda entry: (entry.normalised, sign * (entry.raw or 0.0), -entry.n))
 
 
 def _refuse_failure_of_ours(score: Score, kind: str) -> None:

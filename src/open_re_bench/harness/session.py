@@ -25,8 +25,9 @@ from open_re_bench.harness.attempt_folder import AttemptFolder, AttemptPlan
 from open_re_bench.harness.concurrent_service import ConcurrentService, close_all
 from open_re_bench.harness.door import Door, Handler, door_directory
 from open_re_bench.harness.ledger import Ledger
-from open_re_bench.harness.live_attempt import LiveAttempt, Machine, select
+from open_re_bench.harness.live_attempt import LiveAttempt, Machine
 from open_re_bench.harness.quiet import QuietMachine
+from open_re_bench.harness.result import select
 from open_re_bench.harness.spending import Spending, Spent
 from open_re_bench.harness.workshop import CountedFreeze, cpu_clock, fill_new_home, leased_cores, workshop_for
 from open_re_bench.sandbox.machine_locks import FileLock

@@ -30,8 +30,9 @@ from open_re_bench.harness import attempt_folder, messages
 from open_re_bench.harness.attempt_folder import AttemptFolder
 from open_re_bench.harness.door import Door, Handler, door_directory
 from open_re_bench.harness.ledger import Ledger
-from open_re_bench.harness.live_attempt import LiveAttempt, select
+from open_re_bench.harness.live_attempt import LiveAttempt
 from open_re_bench.harness.planning import plan_attempts
+from open_re_bench.harness.result import select
 from open_re_bench.sandbox import toolchain
 from open_re_bench.sandbox.bubblewrap import Sandbox
 from open_re_bench.sandbox.exchange import Completed
