@@ -28,13 +28,13 @@ LONGEST_S = 9.0  # an uninterrupted run of the recording takes about this long a
 
 def recording(path: Path) -> Path:
     steps = [
-        bash_step("echo one >> ~/kept.txt"),
+        bash_step("echo one >> ~/kept.txt; rm ~/task.md"),
         SCORE,
         bash_step("echo '# a' >> solution/solution.py; sleep 0.5"),
         SCORE,
         bash_step("echo two >> ~/kept.txt; sleep 0.5"),
         bash_step("score"),
-        bash_step("cat ~/kept.txt"),
+        bash_step("cat ~/kept.txt; ls ~/task.md"),
     ]
     return write_transcript(path, steps)
 
@@ -158,3 +158,4 @@ def test_resuming_twice_keeps_files_scores_and_conversation(tmp_path: Path) -> N
     listings = [words for words in outputs if "two" in words]  # what `cat ~/kept.txt` printed
     assert listings, outputs
     assert listings[-1].count("one") == 1, "the agent forgot its first turn and did it again"
+    assert "cannot access" in " ".join(listings[-1]), "a start file that the participant deleted was put back"

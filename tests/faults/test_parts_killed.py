@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from inspect_ai.log import list_eval_logs, read_eval_log
 
 from open_re_bench import registry
 from open_re_bench.harness import attempt_folder
@@ -98,7 +99,9 @@ def test_killed_scorers(tmp_path: Path) -> None:
 
 
 def test_a_killed_workshop_is_said_and_can_be_resumed(tmp_path: Path) -> None:
-    """A workshop that dies is an error that names it, never a silent restart; scores are kept, the attempt resumes."""
+    """A workshop that dies is an error that names it, never a silent restart; scores and conversation are kept, the
+    attempt resumes.
+    """
     transcript = write_transcript(tmp_path / "t.jsonl", [SCORE, bash_step("sleep 60"), SCORE])
     log_dir = tmp_path / "logs"
     process = start_run(log_dir, transcript)
@@ -116,8 +119,11 @@ def test_a_killed_workshop_is_said_and_can_be_resumed(tmp_path: Path) -> None:
     assert "sandbox has ended" in output
     before, _ = read_score_log(only(log_dir).score_log)
     assert len(before) == 1
-    quick = write_transcript(tmp_path / "q.jsonl", [SCORE])
-    finish(start_run(log_dir, quick))
+    finish(start_run(log_dir, write_transcript(tmp_path / "q.jsonl", [SCORE, bash_step("echo later"), SCORE])))
+    newest = read_eval_log(list_eval_logs(str(log_dir))[0])
+    assert newest.samples
+    said = [message.text for message in newest.samples[0].messages]
+    assert any("Scoring 1" in text for text in said), "the agent forgot its first scoring"
     after, _ = read_score_log(only(log_dir).score_log)
     assert after[:1] == before
     record = only(log_dir).read_result()

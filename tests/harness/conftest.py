@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import io
 import json
 import subprocess
 import sys
+import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -74,6 +77,33 @@ def finish(process: subprocess.Popen[str], timeout: float = 240) -> str:
     assert process.returncode == 0, output[-3000:]
     assert "FAILED" not in output, output[-3000:]
     return output
+
+
+class FileWorkshop:
+    """A workshop without a sandbox: one file, or none, lies in its ~/solution."""
+
+    def __init__(self) -> None:
+        self.content: bytes | None = b"nothing = 1"
+        self.running = True
+
+    async def snapshot(self) -> bytes:
+        stream = io.BytesIO()
+        with tarfile.open(fileobj=stream, mode="w") as tar:
+            if self.content is not None:
+                info = tarfile.TarInfo("solution.py")
+                info.size = len(self.content)
+                tar.addfile(info, io.BytesIO(self.content))
+        return stream.getvalue()
+
+    async def freeze(self) -> None:
+        self.running = False
+
+    async def thaw(self) -> None:
+        await asyncio.sleep(0)
+        self.running = True
+
+    async def kill_participant(self) -> None:
+        pass
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from inspect_ai import eval as inspect_eval
-from inspect_ai.agent import react
+from inspect_ai.agent import Agent, AgentState, agent, react
 from inspect_ai.log import list_eval_logs, read_eval_log
 from inspect_ai.model import get_model
 from inspect_ai.tool import bash
@@ -17,6 +17,7 @@ from inspect_ai.tool import bash
 from open_re_bench.attempt import AttemptRecord, TaskRecord
 from open_re_bench.errors import UserError
 from open_re_bench.harness.attempt_folder import AttemptFolder
+from open_re_bench.harness.session import current_session
 from open_re_bench.running.environment_tasks import environment_task
 
 from ..harness.conftest import SCORE, bash_step, write_transcript
@@ -94,6 +95,56 @@ def test_epochs_never_share_an_attempt(tmp_path: Path) -> None:
     assert len(errors) == 1
     assert "state folder" in errors[0] or "-T runs=K" in errors[0]
     assert sum(bool(sample.scores) for sample in log.samples) == 1
+
+
+@agent(name="stumbles")
+def stumbling_agent() -> Agent:
+    """Fails the first time, then scores."""
+    tries: list[int] = []
+
+    async def execute(state: AgentState) -> AgentState:
+        tries.append(1)
+        if len(tries) == 1:
+            raise RuntimeError("stumbled")
+        await current_session().score_text("scripted")
+        return state
+
+    return execute
+
+
+def test_a_failed_sample_can_be_tried_again(tmp_path: Path) -> None:
+    """`--retry-on-error`: the attempt goes on in a second workshop, and when it has ended its door's folder is gone."""
+    task = environment_task("optimize_kernel", **task_arguments(log_dir=str(tmp_path)))  # type: ignore[arg-type]
+    (sample,) = task.dataset
+    assert sample.sandbox is not None
+    door = Path(sample.sandbox.config.door)
+    assert door.exists()
+    (log,) = inspect_eval(
+        task,
+        solver=stumbling_agent(),
+        model=get_model("none/none"),
+        retry_on_error=1,
+        log_dir=str(tmp_path),
+        display="none",
+    )
+    assert log.samples
+    assert log.samples[0].error is None
+    (first,) = log.samples[0].error_retries or []
+    assert "stumbled" in first.message
+    (plan,) = tmp_path.glob("attempts/*/plan.json")
+    record = AttemptFolder(plan.parent).read_result()
+    assert record is not None
+    assert record.valid
+    assert not door.exists()
+
+
+def test_only_our_own_watch_counts_work(tmp_path: Path) -> None:
+    """Inspect's working limit knows nothing of free scorings or of standing aside, so that none is set: attempts end by
+    the ledger, and the wall clock is the backstop.
+    """
+    task = environment_task("optimize_kernel", **task_arguments(log_dir=str(tmp_path)))  # type: ignore[arg-type]
+    assert task.working_limit is None
+    assert task.time_limit is not None
 
 
 @pytest.mark.parametrize("budget", ["0", "-3m", "soon", "nan", "5 fortnights", ""])

@@ -245,3 +245,27 @@ def test_the_sandbox_user_can_read_what_was_stored(work: Path, tmp_path: Path) -
     assert stored.root.stat().st_mode & 0o777 == 0o755
     assert (stored.root / "data").stat().st_mode & 0o777 == 0o755
     assert (stored.root / "data" / "x.bin").stat().st_mode & 0o777 == 0o444
+
+
+def test_what_is_stored_survives_a_power_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every file and folder of a submission is on the disk before it gets its name, and the name before it is told:
+    the score log, which names it, is too.
+    """
+    synced: list[int] = []
+    before: set[int] = set()
+    real_fsync, real_rename = os.fsync, Path.rename
+
+    def fsync(descriptor: int) -> None:
+        real_fsync(descriptor)
+        synced.append(os.fstat(descriptor).st_ino)
+
+    def rename(self: Path, target: Path) -> Path:
+        before.update(synced)
+        return real_rename(self, target)
+
+    monkeypatch.setattr(collection.os, "fsync", fsync)
+    monkeypatch.setattr(Path, "rename", rename)
+    store = tmp_path / "store"
+    stored = collect_tar(tar_of(("main.py", b"1"), ("data/deep/x.bin", b"2")), RULES, store).root
+    assert before >= {path.stat().st_ino for path in (stored, *stored.rglob("*"))}
+    assert synced[-1] == store.stat().st_ino

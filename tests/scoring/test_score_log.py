@@ -107,6 +107,18 @@ def test_a_failed_write_leaves_the_log_as_it_was(log: ScoreLog, failing: str, mo
     assert [e.n for e in read(log.path)[0]] == [1, 2, 3, 4]
 
 
+def test_entries_of_another_writer_are_never_cut_off(log: ScoreLog) -> None:
+    """Two harnesses on one log: the one that comes later is refused and what the other recorded stays."""
+    other = ScoreLog(log.path)
+    other.append(entry(4, raw=4.0))
+    other.append(entry(5, raw=5.0))
+    before = log.path.read_bytes()
+    with pytest.raises(InfrastructureError, match="another process"):
+        log.append(entry(4, raw=-1.0))
+    assert log.path.read_bytes() == before
+    assert [e.raw for e in read(log.path)[0]] == [1.0, 1.0, 1.0, 4.0, 5.0]
+
+
 def test_debris_of_a_failed_append_never_joins_the_next_line(log: ScoreLog, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where even taking back fails, the next successful append starts from the last good byte."""
 

@@ -144,6 +144,8 @@ def _person_attempt(path: Path) -> AttemptFolder:
 def _unfinished(folder: AttemptFolder) -> AttemptFolder:
     if folder.read_result() is not None:
         raise UserError(f"{folder.root.name} has its result", "see `re-bench report`; a new session needs ENV")
+    if folder.is_taken:
+        raise UserError("this session is being served already", "attach to it, or end the other harness first")
     return folder
 
 

@@ -47,6 +47,10 @@ def command(
         note(f"left as it is: {error}")
 
     folders = attempt_folder.unfinished(log_dir, leave)
+    taken = [folder for folder in folders if folder.is_taken]
+    for folder in taken:
+        note(f"{folder.root.name} is being carried out by another process: left alone")
+    folders = [folder for folder in folders if folder not in taken]
     people = [] if finalise else [folder for folder in folders if folder.read_plan().participant_kind == "human"]
     for folder in people:
         note(f"a person's session is taken up with: re-bench human --resume {shlex.quote(str(folder.root))}")
@@ -64,7 +68,7 @@ def command(
         if as_json:
             failures = [str(error) for error in left]
             emit_json({"attempts": [], "failures": failures, "log_dir": str(log_dir), "report": None, "resume": None})
-        elif not (people or left):
+        elif not (people or taken or left):
             note(f"no attempt in {log_dir} is left to {'finalise' if finalise else 'resume'}")
         context.exit(int(left[0].exit_code if left else ExitCode.OK))
     from open_re_bench.cli.run import carry_out_and_say
@@ -99,7 +103,7 @@ def has_begun(folder: AttemptFolder) -> bool:
     """
     from open_re_bench.harness.ledger import HEARTBEAT_S, Ledger
 
-    if folder.score_log.exists() and folder.score_log.stat().st_size:
+    if folder.has_ended or (folder.score_log.exists() and folder.score_log.stat().st_size):
         return True
     # Opening and closing an attempt, or a model that refuses its first call, take moments of charged time.
     return Ledger(folder.ledger, free_per_hour=0).totals.budget_s >= HEARTBEAT_S

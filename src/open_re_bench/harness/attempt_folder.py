@@ -5,17 +5,20 @@ Layout (documented in ``docs/files-and-formats.md``)::
     <log dir>/attempts/<attempt id>/
         plan.json          what was asked for (`AttemptPlan`); readable by this user only: it holds the instance seed
         instance/          public and hidden files of the instance
-        home/              the participant's home directory
+        home/              the participant's home directory, and what is known of it
         ledger.json        budget totals
         spending.json      tokens and dollars its models have used
         score-log.jsonl    hash-chained score log
         result.json        the attempt's result (`AttemptRecord`), written once at the very end
+        ended              there once the participant works no more: from then on a resumed harness only measures
+        lock               held by the harness that carries the attempt out (``flock``: it ends with the process)
     <log dir>/submissions/<digest>/   content-addressed submissions of all attempts
 """
 
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -27,6 +30,7 @@ from open_re_bench.attempt import AttemptRecord, ParticipantKind
 from open_re_bench.errors import CannotRunHere, InfrastructureError, UserError
 from open_re_bench.harness.model_roles import is_mock
 from open_re_bench.harness.pricing import ModelPrice
+from open_re_bench.sandbox.machine_locks import POLL_S, FileLock
 
 
 class AttemptPlan(BaseModel):
@@ -121,6 +125,35 @@ class AttemptFolder:
         return self.root / "result.json"
 
     @property
+    def ended_file(self) -> Path:
+        """``ended``."""
+        return self.root / "ended"
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the participant's work is over: submitted, out of budget, or ended by whoever runs the attempt."""
+        return self.ended_file.exists()
+
+    @property
+    def filled_file(self) -> Path:
+        """``home/filled``: beside what the participant sees, so that it goes when the kept home goes."""
+        return self.home / "filled"
+
+    def mark_filled(self) -> None:
+        """Remembers durably that the participant's home holds what it starts with."""
+        _write_durably(self.filled_file, now_text() + "\n")
+
+    def mark_ended(self) -> None:
+        """Remembers durably that the participant's work is over, whatever becomes of the measuring."""
+        if not self.has_ended:
+            _write_durably(self.ended_file, now_text() + "\n")
+
+    @property
+    def lock_file(self) -> Path:
+        """``lock``."""
+        return self.root / "lock"
+
+    @property
     def submissions(self) -> Path:
         """The content-addressed store shared by all attempts of the log directory."""
         return self.root.parent.parent / "submissions"
@@ -136,6 +169,44 @@ class AttemptFolder:
         except (OSError, ValueError) as error:
             raise UserError(f"{self.root} is not the folder of an attempt", "give <log dir>/attempts/<id>") from error
 
+    def take(self) -> FileLock:
+        """Takes the attempt for this harness until the lock is closed.
+
+        Two of them would overwrite each other's ledger and score log.
+
+        Raises:
+            UserError: another harness has it.
+        """
+        lock = self._lock()
+        if not lock.attempt(exclusive=True):
+            time.sleep(POLL_S)  # somebody may only have looked (`is_taken`)
+            if lock.attempt(exclusive=True):
+                return lock
+            lock.close()
+            raise UserError(
+                f"{self.root.name} is being carried out by another process", "wait for its end, or end it and resume"
+            )
+        return lock
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether a harness carries the attempt out at this moment."""
+        if not self.lock_file.exists():
+            return False
+        lock = self._lock()
+        try:
+            return not lock.attempt(exclusive=False)
+        finally:
+            lock.close()
+
+    def _lock(self) -> FileLock:
+        try:
+            return FileLock(self.lock_file)
+        except OSError as error:
+            raise CannotRunHere(
+                f"{self.lock_file}: cannot be opened ({error.strerror})", "give a log directory that you can write"
+            ) from error
+
     def name_participant(self, agent: str, model: str, model_roles: Mapping[str, str] | None = None) -> AttemptPlan:
         """Completes a plan that was made before it was known who works (``inspect eval``)."""
         roles = dict(model_roles or {})
@@ -148,7 +219,6 @@ class AttemptFolder:
             }
         )
         _write_durably(self.plan_file, plan.model_dump_json(indent=1))
-        self.plan_file.chmod(0o600)
         return plan
 
     def read_result(self) -> AttemptRecord | None:
@@ -173,13 +243,20 @@ class AttemptFolder:
 
 
 def _write_durably(path: Path, text: str) -> None:
+    """Replaces a file in one step; readable by this user only, as some hold seeds and the folder above is passable."""
     temporary = path.with_name(path.name + ".new")
     try:
-        with temporary.open("w", encoding="utf-8") as file:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with open(descriptor, "w", encoding="utf-8") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
+        directory = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(directory)  # the name itself must survive a power cut
+        finally:
+            os.close(directory)
     except OSError as error:
         raise InfrastructureError(
             f"{path}: cannot be written ({error.strerror})", "free space there, then `re-bench resume`"
@@ -202,7 +279,6 @@ def create(log_dir: Path, plan: AttemptPlan) -> AttemptFolder:
         folder.instance.mkdir(exist_ok=True, mode=0o700)
         if not folder.plan_file.exists():
             _write_durably(folder.plan_file, plan.model_dump_json(indent=1))
-            folder.plan_file.chmod(0o600)
     except OSError as error:
         raise CannotRunHere(
             f"{log_dir}: cannot be written ({error.strerror})", "give a writable folder with free space as --log-dir"

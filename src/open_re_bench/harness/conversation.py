@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from inspect_ai.log import EvalLog, list_eval_logs, read_eval_log, recover_eval_log
+from inspect_ai.log import EvalLog, list_eval_logs, read_eval_log, read_eval_log_sample_summaries, recover_eval_log
 from inspect_ai.model import ChatMessage, ChatMessageAssistant, ChatMessageSystem, ChatMessageTool
 from pydantic import TypeAdapter, ValidationError
 
@@ -38,21 +38,24 @@ def recover(log_dir: Path, folders: Sequence[AttemptFolder]) -> list[str]:
     for info in list_eval_logs(str(log_dir)):  # newest first
         if not wanted.keys() - found:
             break
-        for attempt, messages in _conversations(info.name).items():
-            if attempt in wanted and attempt not in found and messages:
+        for attempt, messages in _conversations(info.name, wanted.keys() - found).items():
+            if attempt in wanted and attempt not in found:
                 (wanted[attempt].root / FILE).write_bytes(_MESSAGES.dump_json(resumable(messages)))
                 found.add(attempt)
     return sorted(found)
 
 
-def _conversations(location: str) -> dict[str, list[ChatMessage]]:
-    """Messages by attempt in a log that did not end well; empty when it ended well or cannot be read.
+def _conversations(location: str, wanted: Collection[str]) -> dict[str, list[ChatMessage]]:
+    """Messages by attempt in a log; empty when none of those `wanted` is in it or it cannot be read.
 
-    A crashed log can be broken in any way; resuming without memory beats not resuming.
+    A run that ended well may hold samples that did not: an error of ours ends its sample only. A crashed log can be
+    broken in any way; resuming without memory beats not resuming.
     """
     try:
         status = read_eval_log(location, header_only=True).status
-        if status == "success":
+        if status == "success" and not any(
+            str(sample.id) in wanted for sample in read_eval_log_sample_summaries(location)
+        ):
             return {}
         if status != "started":
             return _by_attempt(read_eval_log(location))
@@ -66,7 +69,12 @@ def _conversations(location: str) -> dict[str, list[ChatMessage]]:
 
 
 def _by_attempt(log: EvalLog) -> dict[str, list[ChatMessage]]:
-    return {str(sample.id): list(sample.messages) for sample in log.samples or []}
+    """Without attempts in which no model has spoken: their set-up failed, and an older log remembers more."""
+    return {
+        str(sample.id): list(sample.messages)
+        for sample in log.samples or []
+        if any(isinstance(message, ChatMessageAssistant) for message in sample.messages)
+    }
 
 
 def resumable(messages: list[ChatMessage]) -> list[ChatMessage]:

@@ -19,7 +19,6 @@ import hashlib
 import json
 import logging
 import os
-import shutil
 import tempfile
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
@@ -82,12 +81,16 @@ class Door:
         os.chmod(path, 0o666)  # the participant is another user; the mount decides who can see it at all
 
     async def close(self) -> None:
-        """Stops listening, drops open requests and removes the socket."""
+        """Stops listening, drops open requests and removes the socket.
+
+        Its folder stays: the next try of the same sample (``--retry-on-error``) or a resumed harness mounts it again.
+        """
         if self._server is not None:
             self._server.close()
         for task in list(self._tasks):
             task.cancel()
-        shutil.rmtree(self.directory, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            (self.directory / SOCKET).unlink(missing_ok=True)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if len(self._tasks) >= MAX_OPEN:

@@ -14,13 +14,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol, TypeVar
 
-from pydantic import JsonValue
+import anyio
 
-from open_re_bench.attempt import AttemptRecord, LedgerRecord, ScoringRecord, SpendingRecord
-from open_re_bench.environment import Direction, Environment, Failure, FinalRule, Instance, ServiceRefusal, Submission
+from open_re_bench.attempt import AttemptRecord, LedgerRecord, SpendingRecord
+from open_re_bench.environment import Environment, Failure, Instance, ServiceRefusal, Submission
+from open_re_bench.errors import InfrastructureError
 from open_re_bench.harness.attempt_folder import AttemptFolder, AttemptPlan, now_text
 from open_re_bench.harness.ledger import Ledger
-from open_re_bench.harness.model_roles import CODER
+from open_re_bench.harness.result import attempt_record, select
 from open_re_bench.monitor.evidence import Evidence, stored_submissions
 from open_re_bench.monitor.rules import examine
 from open_re_bench.scoring import collection
@@ -82,6 +83,24 @@ class Machine:
             os.sched_setaffinity(0, before)
 
 
+async def _to_its_end(work: Callable[[], Result]) -> Result:
+    """Runs `work` in a thread and stays until it has ended, also when cancelled: a thread cannot be stopped halfway.
+
+    Inspect's limits and its user cancel by scopes: they take effect at the first wait after this one.
+    """
+    running = asyncio.ensure_future(asyncio.to_thread(work))
+    cancelled: asyncio.CancelledError | None = None
+    with anyio.CancelScope(shield=True):
+        while not running.done():
+            try:
+                await asyncio.wait([running])
+            except asyncio.CancelledError as error:  # this task's own, which no scope holds off
+                cancelled = error
+    if cancelled is not None:
+        raise cancelled
+    return running.result()
+
+
 class LiveAttempt:
     """One attempt while a harness serves it.
 
@@ -112,7 +131,8 @@ class LiveAttempt:
         self._lock = asyncio.Lock()
         self._last_scored = -float("inf")
         self.minimum_interval_s = instance.environment.spec.minimum_interval_s
-        self.closed = False
+        self.closed = folder.has_ended
+        self._damaged: list[str] = []  # what the choice of the final submission had to pass over
         self.serving = 0  # calls of metered services that are under way
 
     @property
@@ -186,8 +206,15 @@ class LiveAttempt:
     async def _run_scorer(self, submission: Submission, final: bool) -> Score:
         circumstances = Circumstances(reasons=self.plan.local_reasons, model_roles=self.plan.model_roles)
         work = partial(score_submission, self.instance, submission, final=final, circumstances=circumstances)
-        async with self._machine.scoring():
-            return await asyncio.to_thread(self._machine.on_cores, work)
+        score: Score | None = None
+        try:
+            async with self._machine.scoring():
+                score = await _to_its_end(partial(self._machine.on_cores, work))
+        except asyncio.CancelledError:
+            if score is None:
+                raise
+            # Cancelled while the machine is given back: what was scored counts. Inspect cancels again at the next wait.
+        return score
 
     def _refused(self, message: str) -> Score:
         return Score(
@@ -241,8 +268,12 @@ class LiveAttempt:
             earlier_spending: What its models had used before this harness served it, for the record.
 
         Idempotent: a finished attempt returns the result it has.
+
+        Raises:
+            InfrastructureError: a scoring failed on our side. There is no result yet; measured again when resumed.
         """
         self.closed = True  # before waiting for the lock: scorings that queue for it must not delay the end
+        self.folder.mark_ended()  # before anything that may fail: whoever has submitted does not work on
         async with self._lock:
             done = self.folder.read_result()
             if done is not None:
@@ -251,22 +282,40 @@ class LiveAttempt:
             while self.ledger.paused:  # submitted while the clock was stopped
                 self.ledger.resume()
             await self._score_closing_state()
-            chosen = select(self.log.entries, self.environment)
+            chosen, stored = await asyncio.to_thread(self._chosen)
             final: Score | None = None
-            if chosen is not None and chosen.submission is not None:
+            if stored is not None:
                 asked = self.ledger.tick()
-                stored = await asyncio.to_thread(collection.load, self.folder.submissions, chosen.submission)
                 with self.ledger.scoring(asked_for=False):
                     final = await self._run_scorer(stored, final=True)
                 entry = self._entry("final", asked, final, stored, 0.0, "harness")
                 self.log.append(entry)
+                _refuse_failure_of_ours(final, "final")
             async with self._machine.share():
                 flags = await asyncio.to_thread(self._flags, commands)
-            found = {"flags": flags, "earlier_spending": earlier_spending}
-            record = self._record(chosen, final).model_copy(update=found)
+            record = attempt_record(
+                self.plan, self.environment, self.log, self.ledger.tick(), chosen, final, self._damaged
+            )
+            record = record.model_copy(update={"flags": flags, "earlier_spending": earlier_spending})
             self.ledger.save()
             self.folder.write_result(record)
             return record
+
+    def _chosen(self) -> tuple[ScoreEntry | None, Submission | None]:
+        """The entry that becomes the result, and its submission.
+
+        Entries whose stored submission was damaged (a power cut, a disk) are passed over, and the result says so: an
+        attempt that could never be finished would lose the others too.
+        """
+        self._damaged = []
+        entries = list(self.log.entries)
+        while (chosen := select(entries, self.environment)) is not None and chosen.submission is not None:
+            try:
+                return chosen, collection.load(self.folder.submissions, chosen.submission)
+            except (FileNotFoundError, ValueError) as error:
+                self._damaged.append(f"scoring {chosen.n} was passed over: {error}")
+                entries.remove(chosen)
+        return chosen, None
 
     async def _score_closing_state(self) -> None:
         """Scores what lies in ~/solution at the end, unless that very content was scored already."""
@@ -284,6 +333,7 @@ class LiveAttempt:
         with self.ledger.scoring(asked_for=False):
             score = await self._run_scorer(submission, final=False)
         self.log.append(self._entry("closing", asked, score, submission, 0.0, "harness"))
+        _refuse_failure_of_ours(score, "closing")  # or an older entry would silently be taken for it
 
     def _flags(self, commands: Sequence[str]) -> tuple[str, ...]:
         entries = self.log.entries
@@ -295,67 +345,13 @@ class LiveAttempt:
         )
         return tuple(str(flag) for flag in examine(evidence))
 
-    def _record(self, chosen: ScoreEntry | None, final: Score | None) -> AttemptRecord:
-        totals = self.ledger.tick()
-        entries = [entry for entry in self.log.entries if entry.kind != "final"]
-        last = self.log.entries[-1] if self.log.entries else None
-        failure = final.failure if final is not None else None
-        receipt: dict[str, JsonValue] = final.receipt.model_dump(mode="json") if final and final.receipt else {}
-        receipt["score_log_head"] = self.log.head
-        return AttemptRecord(
-            attempt_id=self.plan.attempt_id,
-            environment=self.plan.environment,
-            scale=self.plan.scale,
-            version=self.plan.version,
-            task_version=str(self.plan.task_version),
-            rules_version=self.plan.rules_version,
-            agent=self.plan.agent,
-            model=self.plan.model,
-            model_roles=self.plan.model_roles,
-            participant_kind=self.plan.participant_kind,
-            raw=final.raw if final else None,
-            normalised=final.normalised if final else 0.0,
-            valid=bool(final and final.valid),
-            message=final.message if final else (last.message if last else "nothing was ever scored"),
-            failure=failure.value if failure else (None if final else (last.failure if last else "participant")),
-            best_logged_raw=chosen.raw if chosen else None,
-            best_logged_normalised=chosen.normalised if chosen else None,
-            scorings=sum(entry.kind == "intermediate" for entry in entries),
-            trace=tuple(
-                ScoringRecord(
-                    n=entry.n, budget_s=entry.budget_s, raw=entry.raw, normalised=entry.normalised, valid=entry.valid
-                )
-                for entry in entries
-            ),
-            ledger=LedgerRecord(
-                working_s=totals.working_s,
-                waiting_s=totals.waiting_s,
-                scoring_s=totals.scoring_s,
-                paused_s=totals.paused_s,
-                budget_s=totals.budget_s,
-            ),
-            receipt=receipt,
-            submission_sha256=chosen.submission if chosen else None,
-            result_class=final.receipt.result_class if final and final.receipt else "local",
-            isolation=str(final.receipt.isolation.get("mode", "")) if final and final.receipt else "",
-            simulated=self.plan.simulated or (self.environment.spec.simulated and CODER not in self.plan.model_roles),
+
+def _refuse_failure_of_ours(score: Score, kind: str) -> None:
+    if score.failure is Failure.INFRASTRUCTURE:
+        why = score.details.get("error") or score.message
+        raise InfrastructureError(
+            f"the {kind} scoring failed on our side ({why}); nothing is lost: `re-bench resume` measures again"
         )
-
-
-def select(entries: list[ScoreEntry], environment: Environment) -> ScoreEntry | None:
-    """The log entry whose submission becomes the result: the best valid one, or the last valid one.
-
-    Returns:
-        None when nothing valid was ever scored.
-    """
-    valid = [entry for entry in entries if entry.kind != "final" and entry.valid and entry.raw is not None]
-    if not valid:
-        return None
-    if environment.spec.final is FinalRule.LAST:
-        return valid[-1]
-    sign = 1.0 if environment.spec.direction is Direction.MAXIMISE else -1.0
-    # By normalised score first: where anchors are measured in each call, raw scores of two calls are not comparable.
-    return max(valid, key=lambda entry: (entry.normalised, sign * (entry.raw or 0.0), -entry.n))
 
 
 def _build_seconds(score: Score) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -24,10 +25,12 @@ from open_re_bench.harness.attempt_folder import AttemptFolder, AttemptPlan
 from open_re_bench.harness.concurrent_service import ConcurrentService, close_all
 from open_re_bench.harness.door import Door, Handler, door_directory
 from open_re_bench.harness.ledger import Ledger
-from open_re_bench.harness.live_attempt import LiveAttempt, Machine, select
+from open_re_bench.harness.live_attempt import LiveAttempt, Machine
 from open_re_bench.harness.quiet import QuietMachine
+from open_re_bench.harness.result import select
 from open_re_bench.harness.spending import Spending, Spent
-from open_re_bench.harness.workshop import CountedFreeze, cpu_clock, fill_home, leased_cores, workshop_for
+from open_re_bench.harness.workshop import CountedFreeze, cpu_clock, fill_new_home, leased_cores, workshop_for
+from open_re_bench.sandbox.machine_locks import FileLock
 from open_re_bench.scoring import instances
 from open_re_bench.scoring.chat import Coder
 from open_re_bench.scoring.score_log import ScoreEntry
@@ -67,6 +70,7 @@ class Session:
         self.participant_cpu_s: Callable[[], float] = lambda: 0.0
         self.coder: Coder | None = None
         self.spending = Spending(attempt.folder.spending, _usage)
+        self.lock: FileLock | None = None
 
     @property
     def resumed(self) -> bool:
@@ -133,8 +137,19 @@ async def open_session(plan: AttemptPlan, folder: AttemptFolder) -> Session:
     Fills the workshop, starts the ledger, opens the door and watches the budget until the sample ends.
 
     Raises:
-        UserError: not prepared, or the state on disk cannot be used.
+        UserError: not prepared, another harness has the attempt, or the state on disk cannot be used.
     """
+    lock = folder.take()  # before anything of the attempt is read
+    try:
+        session = await _open(plan, folder)
+    except BaseException:
+        lock.close()
+        raise
+    session.lock = lock
+    return session
+
+
+async def _open(plan: AttemptPlan, folder: AttemptFolder) -> Session:
     bound = registry.environment(plan.environment, plan.scale)
     person = plan.participant_kind == "human"
     clock = None if person else lambda: sample_limits().working.usage
@@ -160,7 +175,7 @@ async def _set_up(bound: Environment, plan: AttemptPlan, folder: AttemptFolder) 
     instance = await asyncio.to_thread(instances.lay_out, bound, found, folder.instance, int(plan.instance_seed, 16))
     with tempfile.TemporaryDirectory(prefix="orb-home-") as temporary:
         write_home(instance, Path(temporary), plan.budget_s)
-        await fill_home(sandbox(), Path(temporary))
+        await fill_new_home(sandbox(), Path(temporary), folder)
     return instance
 
 
@@ -294,7 +309,11 @@ async def close_session(session: Session) -> None:
     if session.door is not None:
         await session.door.close()
         close_all(session.door.handlers)
+        if session.attempt.folder.result_file.exists():  # nobody comes back to it
+            shutil.rmtree(session.door.directory, ignore_errors=True)
     _SESSIONS.pop(session.attempt.plan.attempt_id, None)
+    if session.lock is not None:
+        session.lock.close()
 
 
 def as_inspect_score(entry: ScoreEntry) -> InspectScore:

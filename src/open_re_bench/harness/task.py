@@ -30,7 +30,6 @@ from open_re_bench.scoring.workspace import task_text
 
 WALL_CLOCK_FACTOR = 6  # Inspect's time limit is only a backstop: waiting and scoring are not charged
 WALL_CLOCK_SLACK_S = 3600
-WORKING_SLACK_S = 600  # Inspect's working limit likewise: it counts scorings asked for from a running command
 ON_PATH = "/opt/open-re-bench/bin"
 INSIDE = Path(__file__).parent / "inside"
 PERSON_PATH = "/opt/open-re-bench/person"
@@ -70,7 +69,8 @@ def attempt_task(folders: Sequence[AttemptFolder], participant: Agent | Solver, 
         final_rule=bound.spec.final.value,
         budget_s=first.budget_s,
     )
-    # A person may stop the clock for days, of which Inspect's own limits know nothing.
+    # A person may stop the clock for days, of which Inspect's own limits know nothing. No working limit for anybody: it
+    # counts free scorings and standing aside as work and would end attempts within the rules.
     unlimited = first.participant_kind == "human"
     budget_s = max(plan.budget_s for plan in plans)
     return Task(
@@ -81,7 +81,6 @@ def attempt_task(folders: Sequence[AttemptFolder], participant: Agent | Solver, 
         scorer=attempt_scorer(),
         cleanup=_release,
         fail_on_error=False,
-        working_limit=None if unlimited else int(budget_s * 2 + WORKING_SLACK_S),
         time_limit=None if unlimited else int(budget_s * WALL_CLOCK_FACTOR + WALL_CLOCK_SLACK_S),
         cost_limit=first.max_cost,
         token_limit=first.max_tokens,
@@ -137,7 +136,10 @@ def _serve(folders: dict[str, AttemptFolder]) -> Solver:
             plan = folder.name_participant(solver_name(), str(state.model), bound_roles())
         session = await open_session(plan, folder)
         state.tools = [score(), score_log()]  # for solvers that bring a shell of their own and take the task's tools
-        if session.resumed:
+        if folder.has_ended:  # by an earlier harness, which failed while it measured: nobody works on
+            state.messages = conversation.load(folder) or state.messages
+            state.completed = True
+        elif session.resumed:
             state.messages = [*(conversation.load(folder) or state.messages), *session.resumption_messages()]
         return state
 

@@ -8,9 +8,11 @@ import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
+import anyio
 from inspect_ai.util import SandboxEnvironment
 
 from open_re_bench.errors import InfrastructureError
+from open_re_bench.harness.attempt_folder import AttemptFolder
 from open_re_bench.harness.live_attempt import Workshop
 from open_re_bench.sandbox.participant import CannotCopy
 from open_re_bench.sandbox.provider import BwrapSandbox
@@ -90,16 +92,22 @@ class CountedFreeze:
     async def freeze(self) -> None:
         """Stills the workshop until as many `thaw` calls follow."""
         async with self._lock:
+            if self._wanted == 0:
+                try:
+                    await self._workshop.freeze()
+                except BaseException:  # failed or cancelled halfway: nobody will thaw it, and the next one tries again
+                    with anyio.CancelScope(shield=True):
+                        await self._workshop.thaw()
+                    raise
             self._wanted += 1
-            if self._wanted == 1:
-                await self._workshop.freeze()
 
     async def thaw(self) -> None:
         """Undoes one `freeze`."""
-        async with self._lock:
-            self._wanted = max(0, self._wanted - 1)
-            if self._wanted == 0:
-                await self._workshop.thaw()
+        with anyio.CancelScope(shield=True):  # whoever was cancelled must not leave it still
+            async with self._lock:
+                self._wanted = max(0, self._wanted - 1)
+                if self._wanted == 0:
+                    await self._workshop.thaw()
 
     async def kill_participant(self) -> None:
         """See `Workshop`."""
@@ -130,6 +138,24 @@ def leased_cores(sandbox: SandboxEnvironment) -> tuple[int, ...] | None:
     except TypeError:
         return None
     return lease.holding.cores if lease is not None else None
+
+
+async def fill_new_home(sandbox: SandboxEnvironment, home: Path, folder: AttemptFolder) -> None:
+    """Fills the workshop of an attempt, a kept home only once: what the participant deleted there stays deleted.
+
+    Raises:
+        InfrastructureError: as `fill_home`; or it cannot be remembered.
+    """
+    try:
+        kept = sandbox.as_type(BwrapSandbox).state_dir is not None
+    except TypeError:
+        kept = False
+    if kept and folder.filled_file.exists():
+        return
+    await fill_home(sandbox, home)
+    if kept:
+        await sandbox.exec(["sync", "-f", "."], cwd=HOME, timeout=FILL_TIMEOUT_S)  # files before mark, in a power cut
+        folder.mark_filled()
 
 
 async def fill_home(sandbox: SandboxEnvironment, home: Path, overwrite: bool = False) -> None:

@@ -120,6 +120,8 @@ class _Intake:
                     raise SubmissionRefused(f"{shown} grew while it was read; stop writing to it and score again")
                 digest.update(chunk)
                 out.write(chunk)
+            out.flush()
+            os.fsync(out.fileno())  # the score log, which names it, survives a power cut: so must what it names
         if written != size:
             raise SubmissionRefused(f"{shown} shrank while it was read; stop writing to it and score again")
         target.chmod(0o444)
@@ -148,11 +150,21 @@ class _Intake:
         # The scoring sandbox reads it as another user; the store around it stays private.
         for folder in (self.root, *(path for path in self.root.rglob("*") if path.is_dir())):
             folder.chmod(0o755)
+            _fsync_folder(folder)
         try:
             self.root.rename(final)
         except OSError:
             if not final.exists():  # another attempt stored the same content first: theirs serves
                 raise
+        _fsync_folder(final.parent)
+
+
+def _fsync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _not_stored(store: Path, error: OSError) -> InfrastructureError:

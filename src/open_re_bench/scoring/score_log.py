@@ -128,12 +128,14 @@ class ScoreLog:
             if whole != len(raw):
                 _truncate_fsync(path, whole)
         self._size = path.stat().st_size if path.exists() else 0
+        self._refused = b""  # the line whose append failed last: what it left may be taken back
 
     def append(self, entry: ScoreEntry) -> str:
         """Appends, fsyncs and returns the new head.
 
         Raises:
-            InfrastructureError: the line could not be written (disk full, read-only); the log is left as it was.
+            InfrastructureError: the line could not be written (disk full, read-only); the log is left as it was. Or
+                another process has written to the log, whose entries are left alone.
         """
         if entry.n != len(self.entries) + 1:
             raise ValueError(f"entry {entry.n} does not follow entry {len(self.entries)}")
@@ -141,14 +143,12 @@ class ScoreLog:
         digest = chain_hash(self.head, payload)
         line = json.dumps({"entry": payload, "previous": self.head, "hash": digest}) + "\n"
         try:
-            size = self.path.stat().st_size if self.path.exists() else 0
-            if size > self._size:  # what an earlier failed append could not take back
-                _truncate_fsync(self.path, self._size)
-            _append_fsync(self.path, line.encode())
+            self._take_back()  # what an earlier failed append could not
+            self._refused = line.encode()
+            _append_fsync(self.path, self._refused)
         except OSError as error:
             with contextlib.suppress(OSError):
-                if self.path.exists() and self.path.stat().st_size > self._size:
-                    _truncate_fsync(self.path, self._size)
+                self._take_back()
             raise InfrastructureError(
                 f"{self.path}: the score could not be recorded ({error.strerror})", "free space there and score again"
             ) from error
@@ -156,6 +156,19 @@ class ScoreLog:
         self.entries.append(entry)
         self.head = digest
         return digest
+
+    def _take_back(self) -> None:
+        """Cuts off what a failed append of ours left behind, and nothing else."""
+        if not self.path.exists() or self.path.stat().st_size <= self._size:
+            return
+        with self.path.open("rb") as file:
+            file.seek(self._size)
+            surplus = file.read()
+        if not self._refused.startswith(surplus):
+            raise InfrastructureError(
+                f"{self.path}: another process has written to this log", "let one process go on, then resume"
+            )
+        _truncate_fsync(self.path, self._size)
 
 
 def _truncate_fsync(path: Path, size: int) -> None:
@@ -166,7 +179,9 @@ def _truncate_fsync(path: Path, size: int) -> None:
 
 def _append_fsync(path: Path, data: bytes) -> None:
     new = not path.exists()
-    with path.open("ab", buffering=0) as file:
+    # Its receipts hold seeds, and the folder it lies in is passable: for this user only.
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    with open(descriptor, "ab", buffering=0) as file:
         view = memoryview(data)
         while view:
             view = view[file.write(view) :]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import shutil
 import tarfile
 import tempfile
 import threading
@@ -29,8 +30,9 @@ from open_re_bench.harness import attempt_folder, messages
 from open_re_bench.harness.attempt_folder import AttemptFolder
 from open_re_bench.harness.door import Door, Handler, door_directory
 from open_re_bench.harness.ledger import Ledger
-from open_re_bench.harness.live_attempt import LiveAttempt, select
+from open_re_bench.harness.live_attempt import LiveAttempt
 from open_re_bench.harness.planning import plan_attempts
+from open_re_bench.harness.result import select
 from open_re_bench.sandbox import toolchain
 from open_re_bench.sandbox.bubblewrap import Sandbox
 from open_re_bench.sandbox.exchange import Completed
@@ -277,3 +279,4 @@ def rig(subject: Subject, free_scorings: float = 1e6) -> Iterator[Rig]:
                 loop.call_soon_threadsafe(loop.stop)
                 thread.join()
                 loop.close()
+        shutil.rmtree(directory, ignore_errors=True)
