@@ -166,6 +166,8 @@ def test_a_stopped_clock_stands_for_shells_jobs_and_budget(tmp_path: Path) -> No
         made.commands._attempt.serving = 1  # an experiment of theirs runs on the host: that would go on for free
         screen.enter("stop", "a request of yours is being served")
         made.commands._attempt.serving = 0
+        with made.ledger.scoring(asked_for=False), made.ledger.waiting():  # as one does that queues for the machine
+            screen.enter("stop", "a scoring is under way")
         screen.enter("stop", "stands still")
         charged, cpu = made.settled(), made.sandbox.cpu_ns()
         screen.enter("instructions", "start the clock first")

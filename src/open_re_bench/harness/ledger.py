@@ -150,6 +150,11 @@ class Ledger:
         """Whether the clock is stopped on purpose."""
         return self._pauses > 0
 
+    @property
+    def scoring_now(self) -> bool:
+        """Whether a scoring is under way, also while it waits for the machine."""
+        return self._scorings > 0
+
     @contextmanager
     def scoring(self, asked_for: bool = True) -> Iterator[bool]:
         """A scoring is under way; yields whether it is free (not charged).

@@ -131,14 +131,14 @@ class PersonCommands:
         return f"{STOPPED} {self._session.budget_text()}"
 
     def _refuse_while_served(self) -> None:
-        if self._attempt.ledger.state == "scoring":
+        if self._attempt.ledger.scoring_now:
             raise ServiceRefusal("a scoring is under way; stop the clock when it has ended")
         if self._attempt.serving:
             raise ServiceRefusal("a request of yours is being served; stop the clock when it is answered")
 
     async def _status(self, _: str) -> str:
         lines = [f"{STATES[self._attempt.ledger.state]} {self._session.budget_text()}"]
-        if self._attempt.log.entries and self._attempt.ledger.state != "scoring":  # which counts already
+        if self._attempt.log.entries and not self._attempt.ledger.scoring_now:  # which counts already
             lines.append(f"The last scoring took about {self._took()}.")
         lines.append(self._session.log_text())
         return "\n".join(lines)
