@@ -202,7 +202,7 @@ def test_a_bundle_without_logs_says_so(tmp_path: Path, capfd: pytest.CaptureFixt
         (("report", "RUNS", "-o"), "/sys/r.html"),
         (("report", "RUNS", "-o"), "FILE/r.html"),
         (("report", "RUNS", "-o", "OUT", "--figures"), "/sys/figures"),
-        (("curves", "RUNS", "--draws", "10", "--csv"), "/sys/c.csv"),
+        (("curves", "RUNS", "--draws", "40", "--csv"), "/sys/c.csv"),
         (
             ("compare", "RUNS", "RUNS", "--first", "react · model-1", "--second", "modular · model-1", "--csv"),
             "/sys/c.csv",
@@ -232,7 +232,7 @@ def test_a_folder_is_refused_where_a_file_is_wanted(
     runs: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """`report -o .` is bad input, not a defect of ours."""
-    for arguments in (["report", str(runs), "-o", "."], ["curves", str(runs), "--draws", "10", "--csv", str(tmp_path)]):
+    for arguments in (["report", str(runs), "-o", "."], ["curves", str(runs), "--draws", "40", "--csv", str(tmp_path)]):
         assert main.run(arguments) == ExitCode.USAGE
         assert "is a folder; give the path of a file" in capfd.readouterr().err
 

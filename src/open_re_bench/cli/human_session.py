@@ -104,7 +104,7 @@ def _outcome(result: AttemptRecord, visible: bool) -> str:
         lines.append("is the same for everybody.")
     spent = result.ledger
     lines.append(
-        f"Charged: {duration(spent.budget_s)}. Not charged: {duration(spent.paused_s)} stopped, "
+        f"Charged: {duration(spent.budget_s)}. Not charged: {duration(spent.paused_s)} stopped or not yet started, "
         f"{duration(spent.scoring_s)} scoring, {duration(spent.waiting_s)} waiting."
     )
     return "\n".join(lines)
