@@ -50,8 +50,9 @@ def prepared() -> Callable[[str, str], LoadedEnvironment]:
 
 @pytest.fixture
 def private_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache directory of this test's own."""
+    """An empty cache directory of this test's own, with the locks in it, wherever they lie otherwise."""
     cache = tmp_path / "cache"
+    monkeypatch.delenv("OPEN_RE_BENCH_LEASES", raising=False)
     monkeypatch.setenv("OPEN_RE_BENCH_CACHE", str(cache))
     return cache
 
