@@ -27,9 +27,7 @@ class StillableWorkshop:
         self.frozen -= 1
 
 
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OPEN_RE_BENCH_CACHE", str(tmp_path / "cache"))
+pytestmark = pytest.mark.usefixtures("private_cache")
 
 
 def make(tmp_path: Path, name: str, timed: bool) -> tuple[QuietMachine, StillableWorkshop, Ledger]:
