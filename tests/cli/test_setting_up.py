@@ -95,6 +95,7 @@ def test_resume_leaves_what_it_cannot_take_up_and_goes_on(tmp_path: Path, capfd:
     assert f"{of_inspect.root.name} and those like it: `inspect eval` planned it" in error
     assert not mistyped.result_file.exists()
     assert not twin.result_file.exists()
+    damaged.result_file.unlink()  # whoever regrades all attempts of the suite later reads this one too
 
 
 def test_finalising_needs_no_key_and_leaves_what_never_started(

@@ -27,7 +27,7 @@ from open_re_bench.scoring.pipeline import refused as score_refused
 from open_re_bench.scoring.score_log import ScoreEntry
 from open_re_bench.scoring.score_log import read as read_score_log
 
-from .conftest import FileWorkshop
+from .conftest import TAMPERED, FileWorkshop
 
 
 def planned(log_dir: Path, agent: str = "start") -> AttemptFolder:
@@ -135,6 +135,7 @@ def test_a_damaged_submission_is_passed_over(tmp_path: Path, monkeypatch: pytest
 
     monkeypatch.setattr(live_attempt, "score_submission", by_length)
     folder, workshop = planned(tmp_path), FileWorkshop()
+    (folder.root / TAMPERED).touch()  # what is changed here by hand is not for the regrading of the suite's attempts
     plan, bound = folder.read_plan(), registry.environment("optimize_kernel", "test")
     instance = instances.lay_out(bound, assets.prepare(bound)[0], folder.instance, 7)
     best, other = asyncio.run(attempt())
